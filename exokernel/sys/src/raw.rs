@@ -1,0 +1,60 @@
+//! The system call instruction.
+use crate::{Error, Result};
+use core::arch::asm;
+use serix_abi::{Call, NATIVE_TAG};
+
+/// Makes a native call and returns its value.
+///
+/// # Errors
+/// Whatever the call answers.
+///
+/// # Safety
+/// 1. Pointers among the arguments are valid for what the call does with them.
+/// 2. Calls that change the caller's own address space do not take away memory that Rust code still
+///    uses.
+/// 3. The caller's vector registers are dead: a call that switches environments clears them.
+#[inline(always)]
+pub unsafe fn native(call: Call, arguments: [u64; 6]) -> Result<u64> {
+    let number = u64::from(NATIVE_TAG) << 32 | u64::from(call as u32);
+    let status: u64;
+    let value: u64;
+    // SAFETY: the kernel keeps rbx, rbp, r12–r15 and rsp; everything else is declared as changed.
+    // The caller vouches for the arguments.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number => status,
+            inlateout("rdx") arguments[2] => value,
+            inlateout("rdi") arguments[0] => _,
+            inlateout("rsi") arguments[1] => _,
+            inlateout("r10") arguments[3] => _,
+            inlateout("r8") arguments[4] => _,
+            inlateout("r9") arguments[5] => _,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    match Error::from_code(status) {
+        None => Ok(value),
+        Some(error) => Err(error),
+    }
+}
+
+/// As [`native`], for calls that answer [`Error::Again`] until they are done.
+///
+/// # Errors
+/// As [`native`], never `Again`.
+///
+/// # Safety
+/// As [`native`].
+#[inline]
+pub unsafe fn native_until_done(call: Call, arguments: [u64; 6]) -> Result<u64> {
+    loop {
+        // SAFETY: the caller's promise is ours.
+        match unsafe { native(call, arguments) } {
+            Err(Error::Again) => {}
+            other => return other,
+        }
+    }
+}
