@@ -1,0 +1,12 @@
+//! The kernel's pure algorithms.
+//!
+//! No unsafe, no hardware, no locks, no allocation: storage comes from the kernel, as slices at boot
+//! or through small traits over frames that a caller's domain paid for. So all of it runs, and is
+//! attacked, on the host. Knows the ABI's records and nothing of the kernel.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod nospec;
