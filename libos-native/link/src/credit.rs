@@ -1,10 +1,14 @@
 //! Credit: how much may be sent, and how much may still come.
 //!
+//! A DATA frame costs its header and its payload. That bounds all that can be under way, however
+//! small the frames are, and the host's end needs that bound: QEMU's virtio-console drops what its
+//! character device does not take at once, so the host gives it a pipe with room for everything.
+//!
 //! Invariant: what the receiver holds unread is never more than its window, and credit is neither
 //! made nor lost: sent and not yet consumed bytes + the sender's credit + credit on its way or
 //! not yet returned = the window.
 
-use crate::{Error, INITIAL_CREDIT};
+use crate::{DATA_MAX, Error, HEADER_LEN, INITIAL_CREDIT};
 
 /// The sender's side of one stream.
 #[derive(Clone, Copy, Debug)]
@@ -25,18 +29,22 @@ impl SendCredit {
         Self { available: INITIAL_CREDIT }
     }
 
-    /// Bytes that may be sent now.
+    /// Bytes of payload that the next DATA frame may carry.
     #[must_use]
     pub const fn available(&self) -> usize {
-        self.available as usize
+        let room = (self.available as usize).saturating_sub(HEADER_LEN);
+        if room < DATA_MAX { room } else { DATA_MAX }
     }
 
-    /// Takes credit for up to `wanted` bytes and says for how many there was some.
+    /// Takes credit for one DATA frame of up to `wanted` bytes of payload and says how many it may
+    /// carry; zero, and no frame may be sent, if there is too little.
     #[must_use = "only so many bytes may be sent"]
     pub fn take(&mut self, wanted: usize) -> usize {
-        let taken = self.available.min(u32::try_from(wanted).unwrap_or(u32::MAX));
-        self.available -= taken;
-        taken as usize
+        let payload = wanted.min(self.available());
+        if payload > 0 {
+            self.available -= (HEADER_LEN + payload) as u32;
+        }
+        payload
     }
 
     /// A CREDIT frame came.
@@ -71,7 +79,7 @@ impl ReceiveCredit {
         Self { granted: INITIAL_CREDIT, owed: 0 }
     }
 
-    /// `bytes` came from the other side.
+    /// DATA of a cost of `bytes` (see [`crate::Event::Data`]) came from the other side.
     ///
     /// # Errors
     /// [`Error::Overrun`] if it had no credit for them: the link is to be given up.
@@ -82,7 +90,7 @@ impl ReceiveCredit {
         Ok(())
     }
 
-    /// `bytes` of what came have been passed on. When half of the window is free again this is the
+    /// DATA of a cost of `bytes` has been passed on. When half of the window is free again this is the
     /// amount to send in a CREDIT frame; below that a frame is not worth its way.
     #[must_use = "the amount must be sent in a CREDIT frame"]
     pub fn consumed(&mut self, bytes: usize) -> Option<u32> {

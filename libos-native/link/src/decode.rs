@@ -9,7 +9,14 @@ pub enum Event<'a> {
     /// The other side is there.
     Hello(Hello),
     /// Bytes of a stream. A frame that comes in pieces gives one event for each.
-    Data(Stream, &'a [u8]),
+    Data {
+        /// Which stream.
+        stream: Stream,
+        /// Not empty.
+        bytes: &'a [u8],
+        /// Credit that they took: their number, and for the first piece the header's.
+        cost: usize,
+    },
     /// End of file on a stream, or nobody reads it any more.
     End(Stream),
     /// So many more bytes may be sent on a stream.
@@ -25,8 +32,8 @@ enum State {
     Header { filled: usize },
     /// `filled` bytes of a control frame's payload are in the buffer.
     Control { header: Header, filled: usize },
-    /// So many bytes of a DATA frame are still to come.
-    Data { stream: Stream, left: usize },
+    /// So many bytes of a DATA frame are still to come; `header` was not accounted for yet.
+    Data { stream: Stream, left: usize, header: usize },
     /// Nothing that comes is trusted any more.
     Failed(Error),
 }
@@ -61,7 +68,9 @@ impl Decoder {
         loop {
             match self.state {
                 State::Failed(error) => return Err(error),
-                State::Data { stream, left } => return Ok(self.data(stream, left, input)),
+                State::Data { stream, left, header } => {
+                    return Ok(self.data(stream, left, header, input));
+                }
                 State::Header { filled } => {
                     if !self.header(filled, input)? {
                         return Ok(None);
@@ -94,9 +103,9 @@ impl Decoder {
         *input = rest;
         self.state = match left - bytes.len() {
             0 => State::Header { filled: 0 },
-            left => State::Data { stream, left },
+            left => State::Data { stream, left, header: 0 },
         };
-        Some(Event::Data(stream, bytes))
+        Some(Event::Data { stream, bytes, cost: bytes.len() + header })
     }
 
     /// Takes header bytes; true once the state is that of a payload.
@@ -110,7 +119,11 @@ impl Decoder {
         bytes.copy_from_slice(&self.buffer[..HEADER_LEN]);
         let header = Header::decode(bytes).inspect_err(|&error| self.fail(error))?;
         self.state = match header.kind {
-            Kind::Data => State::Data { stream: header.stream, left: header.length as usize },
+            Kind::Data => State::Data {
+                stream: header.stream,
+                left: header.length as usize,
+                header: HEADER_LEN,
+            },
             _ => State::Control { header, filled: 0 },
         };
         Ok(true)

@@ -33,5 +33,5 @@ pub const DATA_MAX: usize = 64 * 1024;
 pub const CONTROL_MAX: usize = 1024;
 /// Most bytes of the message of a STATUS frame.
 pub const MESSAGE_MAX: usize = CONTROL_MAX - 5;
-/// Bytes that may be sent on each stream before any CREDIT arrives.
+/// Bytes, headers of DATA frames included, that may be sent on each stream before any CREDIT comes.
 pub const INITIAL_CREDIT: u32 = 128 * 1024;

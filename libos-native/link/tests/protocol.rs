@@ -42,7 +42,8 @@ impl Owned {
     fn push(events: &mut Vec<Self>, event: Event<'_>) {
         let owned = match event {
             Event::Hello(hello) => Self::Hello(hello),
-            Event::Data(stream, bytes) => {
+            Event::Data { stream, bytes, cost } => {
+                assert!(cost == bytes.len() || cost == bytes.len() + HEADER_LEN);
                 if let Some(Self::Data(last, joined)) = events.last_mut()
                     && *last == stream
                 {
@@ -111,7 +112,10 @@ fn joined(events: &[Owned]) -> Vec<Owned> {
     let mut out = Vec::new();
     for event in events {
         match event {
-            Owned::Data(stream, bytes) => Owned::push(&mut out, Event::Data(*stream, bytes)),
+            Owned::Data(stream, bytes) => {
+                let (stream, cost) = (*stream, bytes.len());
+                Owned::push(&mut out, Event::Data { stream, bytes, cost });
+            }
             other => out.push(other.clone()),
         }
     }
@@ -157,8 +161,10 @@ proptest! {
             if sends {
                 let taken = sender.take(amount);
                 prop_assert!(taken <= amount);
-                receiver.received(taken).unwrap();
-                sent += taken;
+                if taken > 0 {
+                    receiver.received(HEADER_LEN + taken).unwrap();
+                    sent += HEADER_LEN + taken;
+                }
             } else {
                 let amount = amount.min(sent - consumed);
                 consumed += amount;
@@ -172,7 +178,26 @@ proptest! {
         if let Some(bytes) = receiver.consumed(sent - consumed) {
             sender.add(bytes).unwrap();
         }
-        prop_assert!(sender.available() > INITIAL_CREDIT as usize / 2);
+        prop_assert!(sender.available() > INITIAL_CREDIT as usize / 2 - HEADER_LEN - 1);
+    }
+
+    #[test]
+    fn the_pieces_of_a_frame_cost_what_the_frame_did(
+        lengths in prop::collection::vec(1_usize..3000, 1..20),
+        chunk in 1_usize..500,
+    ) {
+        let (mut bytes, mut sent) = (Vec::new(), 0);
+        for length in lengths {
+            Owned::Data(Stream::Stdout, vec![b'x'; length]).encode(&mut bytes);
+            sent += HEADER_LEN + length;
+        }
+        let (mut decoder, mut came) = (Decoder::new(), 0);
+        for mut input in bytes.chunks(chunk) {
+            while let Some(Event::Data { cost, .. }) = decoder.next(&mut input).unwrap() {
+                came += cost;
+            }
+        }
+        prop_assert_eq!(came, sent);
     }
 }
 
