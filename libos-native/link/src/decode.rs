@@ -95,7 +95,13 @@ impl Decoder {
         matches!(self.state, State::Header { filled: 0 })
     }
 
-    fn data<'i>(&mut self, stream: Stream, left: usize, input: &mut &'i [u8]) -> Option<Event<'i>> {
+    fn data<'i>(
+        &mut self,
+        stream: Stream,
+        left: usize,
+        header: usize,
+        input: &mut &'i [u8],
+    ) -> Option<Event<'i>> {
         if input.is_empty() {
             return None;
         }
