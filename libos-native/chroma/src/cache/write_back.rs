@@ -1,0 +1,145 @@
+//! Handing dirty pages to their file systems.
+//!
+//! A page that could not be written stays dirty, so that its data is not lost while the machine
+//! runs, and every later sync of it fails again.
+use super::PageCache;
+use crate::node::Node;
+use crate::{MetadataChange, Timestamp, VfsResult};
+use alloc::sync::Arc;
+use core::ops::Range;
+use serix_block::{PAGE_SIZE, Page};
+
+/// Most pages in one request to a file system: 1 MiB.
+const RUN_PAGES: usize = 256;
+
+impl<P: Page> PageCache<P> {
+    /// Enters a node in the list of those with something to write.
+    pub(crate) fn enlist(&self, node: &Arc<Node<P>>) {
+        if !node.set_listed(true) {
+            self.dirty_nodes.lock().push_back(node.clone());
+        }
+    }
+
+    /// Takes a node that will never be read again off the list, and its pages with it.
+    pub(crate) fn discard(&self, node: &Arc<Node<P>>) {
+        if let Ok(mapping) = node.mapping() {
+            mapping.forget(0..u64::MAX);
+        }
+        if node.is_listed() {
+            let mut nodes = self.dirty_nodes.lock();
+            nodes.retain(|other| !Arc::ptr_eq(other, node));
+            node.set_listed(false);
+        }
+    }
+
+    /// Whether a writer has to write back before it goes on.
+    pub(crate) fn has_too_many_dirty(&self) -> bool {
+        self.dirty_count() >= self.limits.dirty_pages
+    }
+
+    /// Writes back until about `wanted` pages became clean, oldest files first.
+    ///
+    /// # Errors
+    /// The first error of a file system; the other files are tried all the same.
+    pub async fn write_back(&self, wanted: u64) -> VfsResult<()> {
+        let _guard = self.writing_back.lock().await;
+        let target = self.dirty_count().saturating_sub(wanted);
+        let mut result = Ok(());
+        let mut visits = self.dirty_nodes.lock().len();
+        while visits > 0 && (wanted == u64::MAX || self.dirty_count() > target) {
+            visits -= 1;
+            let Some(node) = self.pop_dirty() else { break };
+            let written = self.flush(&node, 0..u64::MAX).await;
+            if node.has_unwritten() {
+                self.enlist(&node);
+            }
+            result = result.and(written);
+        }
+        result
+    }
+
+    /// Writes back everything that was dirty when this was called.
+    ///
+    /// # Errors
+    /// As [`Self::write_back`].
+    pub async fn write_back_all(&self) -> VfsResult<()> {
+        self.write_back(u64::MAX).await
+    }
+
+    fn pop_dirty(&self) -> Option<Arc<Node<P>>> {
+        let node = self.dirty_nodes.lock().pop_front()?;
+        node.set_listed(false);
+        Some(node)
+    }
+
+    /// Writes back the dirty pages of `range` of a file, and its time of modification.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) async fn flush(&self, node: &Arc<Node<P>>, range: Range<u64>) -> VfsResult<()> {
+        let Ok(mapping) = node.mapping() else {
+            return Ok(());
+        };
+        if mapping.is_resident() {
+            return Ok(());
+        }
+        let _guard = node.flushing.lock().await;
+        let mut range = range;
+        while let Some((first, pages)) = mapping.take_dirty_run(&range, RUN_PAGES) {
+            let behind = first + pages.len() as u64;
+            let end = mapping.size().min(behind * PAGE_SIZE as u64);
+            let run = Run { cache: self, node, first, count: pages.len(), is_written: false };
+            node.inode().write_pages(first, &pages, end).await?;
+            run.written();
+            if mapping.settle_run(first, &pages, &*self.source) {
+                self.enlist(node);
+            }
+            range.start = behind;
+        }
+        flush_times(node).await
+    }
+}
+
+/// Tells the file system when the file was last written.
+pub(crate) async fn flush_times<P: Page>(node: &Node<P>) -> VfsResult<()> {
+    let Some(seen) = node.mapping().ok().and_then(|mapping| mapping.modified_ns()) else {
+        return Ok(());
+    };
+    let at = Timestamp::from_nanoseconds(seen);
+    let change =
+        MetadataChange { modified: Some(at), changed: Some(at), ..MetadataChange::default() };
+    node.inode().set_metadata(change).await?;
+    node.mapping()?.settle_modified(seen);
+    Ok(())
+}
+
+/// A run on its way; unless it is written its pages become dirty again.
+struct Run<'a, P: Page> {
+    cache: &'a PageCache<P>,
+    node: &'a Arc<Node<P>>,
+    first: u64,
+    count: usize,
+    is_written: bool,
+}
+
+impl<P: Page> Run<'_, P> {
+    fn written(mut self) {
+        self.is_written = true;
+    }
+}
+
+impl<P: Page> Drop for Run<'_, P> {
+    fn drop(&mut self) {
+        let Ok(mapping) = self.node.mapping() else { return };
+        if self.is_written {
+            return;
+        }
+        let mut is_first = false;
+        for index in self.first..self.first + self.count as u64 {
+            is_first |= mapping.mark_dirty(index, false);
+        }
+        if is_first {
+            self.cache.enlist(self.node);
+        }
+    }
+}
