@@ -1,0 +1,326 @@
+//! Starting the other CPUs.
+//!
+//! Each gets INIT and SIPI and runs the trampoline in a page of its own: below 1 MiB, identity
+//! mapped by the kernel's first page tables, bootloader-reclaimable. There it waits until the
+//! kernel writes a goto address, so the page must stay until then.
+//!
+//! CPUs are started one after the other through one mailbox at the end of that page. Invariant: the
+//! mailbox is rewritten only after its reader said that it has read it.
+
+use core::arch::global_asm;
+use core::ptr;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::cpu::{Apic, PAT_LAYOUT, delay, has_no_execute};
+
+/// Where the mailbox lies in the trampoline page. Below it is a small stack.
+const MAILBOX: usize = 0xf80;
+const INIT: u32 = 0x0000_4500;
+const STARTUP: u32 = 0x0000_4600;
+/// INIT to SIPI, and SIPI to SIPI: Intel SDM volume 3, section 9.4.4.1.
+const AFTER_INIT_US: u32 = 10_000;
+const AFTER_STARTUP_US: u32 = 200;
+/// How long a CPU may take to come up after its second SIPI.
+const START_LIMIT_US: u32 = 500_000;
+const FLAG_X2APIC: u16 = 1;
+const FLAG_NO_EXECUTE: u16 = 2;
+
+/// Bounds of the trampoline page: SIPI names a page below 1 MiB; page 0 is not to be used.
+pub const TRAMPOLINE_WINDOW: core::ops::Range<u64> = 0x1000..0xa_0000;
+
+/// The GDT that the protocol promises: null, then code and data of 16, 32 and 64 bits.
+pub const GDT: [u64; 7] = [
+    0,
+    0x0000_9b00_0000_ffff,
+    0x0000_9300_0000_ffff,
+    0x00cf_9b00_0000_ffff,
+    0x00cf_9300_0000_ffff,
+    0x00af_9b00_0000_0000,
+    0x00cf_9300_0000_0000,
+];
+
+/// What `lgdt` reads in 64-bit mode.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, packed)]
+pub struct GdtPointer {
+    /// Bytes minus one.
+    pub limit: u16,
+    /// Virtual address.
+    pub base: u64,
+}
+
+impl GdtPointer {
+    /// The pointer to a copy of [`GDT`] at `base`.
+    #[must_use]
+    pub fn to(base: u64) -> GdtPointer {
+        GdtPointer { limit: size_of_val(&GDT) as u16 - 1, base }
+    }
+}
+
+/// What a starting CPU reads; the trampoline knows the offsets.
+#[repr(C)]
+struct Mailbox {
+    page_tables: u64,
+    entry: u64,
+    stack: u64,
+    gdt: GdtPointer,
+    flags: u16,
+    ready: AtomicU32,
+    pat: u64,
+}
+
+const _: () = assert!(core::mem::offset_of!(Mailbox, flags) == 34);
+const _: () = assert!(core::mem::offset_of!(Mailbox, ready) == 36);
+const _: () = assert!(core::mem::offset_of!(Mailbox, pat) == 40);
+
+unsafe extern "C" {
+    static serix_trampoline: u8;
+    static serix_trampoline_end: u8;
+}
+
+// Position independent: EBX/RBX is the page's address from the first instructions on. Loaded with
+// the state that CPUs have after SIPI: real mode, CS is the page.
+global_asm!(
+    ".pushsection .text.trampoline, \"ax\"",
+    ".balign 16",
+    ".global serix_trampoline, serix_trampoline_end",
+    ".code16",
+    "serix_trampoline:",
+    "    cli",
+    "    cld",
+    "    movw %cs, %ax",
+    "    movw %ax, %ds",
+    "    movw %ax, %ss",
+    "    movw $0xf80, %sp",
+    "    xorl %ebx, %ebx",
+    "    movw %ax, %bx",
+    "    shll $4, %ebx",
+    "    movw $(91f - serix_trampoline), %si",
+    "    movl $(90f - serix_trampoline), %eax",
+    "    addl %ebx, %eax",
+    "    movl %eax, 2(%si)",
+    "    lgdtl (%si)",
+    "    movl %cr0, %eax",
+    "    orl $1, %eax",
+    "    movl %eax, %cr0",
+    "    pushl $0x18",
+    "    movl $(32f - serix_trampoline), %eax",
+    "    addl %ebx, %eax",
+    "    pushl %eax",
+    "    lretl",
+    ".code32",
+    "32: movw $0x20, %ax",
+    "    movw %ax, %ds",
+    "    movw %ax, %ss",
+    "    leal 0xf80(%ebx), %esp",
+    "    movl %cr4, %eax",
+    "    orl $0x20, %eax",
+    "    movl %eax, %cr4",
+    "    movl 0xf80(%ebx), %eax",
+    "    movl %eax, %cr3",
+    "    movl $0xc0000080, %ecx",
+    "    rdmsr",
+    "    orl $0x100, %eax",
+    "    testb $2, (0xf80 + 34)(%ebx)",
+    "    jz 33f",
+    "    orl $0x800, %eax",
+    "33: wrmsr",
+    // Paging, write protection, and caches on: INIT leaves CD and NW as they were.
+    "    movl %cr0, %eax",
+    "    andl $0x9fffffff, %eax",
+    "    orl $0x80010001, %eax",
+    "    movl %eax, %cr0",
+    "    pushl $0x28",
+    "    leal (64f - serix_trampoline)(%ebx), %eax",
+    "    pushl %eax",
+    "    lretl",
+    ".code64",
+    "64: movl $0x277, %ecx",
+    "    movl (0xf80 + 40)(%rbx), %eax",
+    "    movl (0xf80 + 44)(%rbx), %edx",
+    "    wrmsr",
+    "    testb $1, (0xf80 + 34)(%rbx)",
+    "    jz 65f",
+    "    movl $0x1b, %ecx",
+    "    rdmsr",
+    "    orl $0x400, %eax",
+    "    wrmsr",
+    "65: movq (0xf80 + 8)(%rbx), %rdi",
+    "    movq (0xf80 + 16)(%rbx), %rsp",
+    "    lgdt (0xf80 + 24)(%rbx)",
+    "    pushq $0x28",
+    "    leaq 66f(%rip), %rax",
+    "    pushq %rax",
+    "    lretq",
+    "66: movl $0x30, %eax",
+    "    movw %ax, %ds",
+    "    movw %ax, %es",
+    "    movw %ax, %fs",
+    "    movw %ax, %gs",
+    "    movw %ax, %ss",
+    "    movl $1, (0xf80 + 36)(%rbx)",
+    // The goto address is the third word of the CPU's entry in the MP response.
+    "67: pause",
+    "    movq 16(%rdi), %rdx",
+    "    testq %rdx, %rdx",
+    "    jz 67b",
+    "    xorl %ebx, %ebx",
+    "    jmp serix_jump",
+    ".balign 16",
+    "90: .quad 0, 0x00009b000000ffff, 0x000093000000ffff, 0x00cf9b000000ffff",
+    "    .quad 0x00cf93000000ffff, 0x00af9b0000000000, 0x00cf930000000000",
+    "91: .word 55",
+    "    .long 0",
+    // To the address in RDX with RDI as it is, all other registers clear, a zero return address.
+    "serix_jump:",
+    "    pushq $0",
+    "    pushq %rdx",
+    "    pushq $2",
+    "    popfq",
+    "    xorl %eax, %eax",
+    "    xorl %ecx, %ecx",
+    "    xorl %edx, %edx",
+    "    xorl %esi, %esi",
+    "    xorl %ebp, %ebp",
+    "    xorl %r8d, %r8d",
+    "    xorl %r9d, %r9d",
+    "    xorl %r10d, %r10d",
+    "    xorl %r11d, %r11d",
+    "    xorl %r12d, %r12d",
+    "    xorl %r13d, %r13d",
+    "    xorl %r14d, %r14d",
+    "    xorl %r15d, %r15d",
+    "    ret",
+    // The boot CPU comes here: RDI page tables, RSI stack, RDX entry, RCX pointer to GDT.
+    ".global serix_enter",
+    "serix_enter:",
+    "    cli",
+    "    cld",
+    "    lgdt (%rcx)",
+    "    movq %rdi, %cr3",
+    "    movq %rsi, %rsp",
+    "    pushq $0x28",
+    "    leaq 68f(%rip), %rax",
+    "    pushq %rax",
+    "    lretq",
+    "68: movl $0x30, %eax",
+    "    movw %ax, %ds",
+    "    movw %ax, %es",
+    "    movw %ax, %fs",
+    "    movw %ax, %gs",
+    "    movw %ax, %ss",
+    "    xorl %edi, %edi",
+    "    xorl %ebx, %ebx",
+    "    jmp serix_jump",
+    "serix_trampoline_end:",
+    ".popsection",
+    options(att_syntax)
+);
+
+unsafe extern "sysv64" {
+    fn serix_enter(page_tables: u64, stack: u64, entry: u64, gdt: *const GdtPointer) -> !;
+}
+
+/// The bytes of code that must be identity mapped while the boot CPU changes page tables.
+#[must_use]
+pub fn entry_code() -> core::ops::Range<u64> {
+    (&raw const serix_trampoline) as u64..(&raw const serix_trampoline_end) as u64
+}
+
+/// Leaves for the kernel, on this CPU.
+///
+/// # Safety
+/// 1. `page_tables` maps [`entry_code`] where it is now, and `stack`, `entry` and the GDT in the
+///    kernel's way. 2. Nothing of the loader's is used afterwards.
+pub unsafe fn enter(page_tables: u64, stack: u64, entry: u64, gdt: GdtPointer) -> ! {
+    // SAFETY: 1. The caller vouches for mapping and addresses. 2. `gdt` is read before CR3 changes.
+    unsafe { serix_enter(page_tables, stack, entry, &gdt) }
+}
+
+/// Starts CPUs into the trampoline.
+#[derive(Debug)]
+pub struct Starter {
+    page: u64,
+    apic: Apic,
+    page_tables: u64,
+    gdt: GdtPointer,
+    x2apic: bool,
+}
+
+impl Starter {
+    /// Copies the trampoline to the page at physical address `page`.
+    ///
+    /// # Safety
+    /// 1. `page` is the loader's own page within [`TRAMPOLINE_WINDOW`], identity mapped here and in
+    ///    `page_tables`. 2. `page_tables` is below 4 GiB. 3. `gdt` is valid under `page_tables`. 4.
+    ///    `apic` is this CPU's.
+    #[must_use]
+    pub unsafe fn new(
+        page: u64,
+        apic: Apic,
+        page_tables: u64,
+        gdt: GdtPointer,
+        x2apic: bool,
+    ) -> Self {
+        let code = entry_code();
+        let length = (code.end - code.start) as usize;
+        assert!(length <= MAILBOX - 64, "the trampoline grew into its stack");
+        // SAFETY: 1. The code lies in this program. 2. The page is ours and not the program.
+        unsafe { ptr::copy_nonoverlapping(&raw const serix_trampoline, page as *mut u8, length) };
+        Starter { page, apic, page_tables, gdt, x2apic }
+    }
+
+    /// Resets the CPUs with these APIC ids, all at once since that takes the longest.
+    ///
+    /// # Safety
+    /// They are CPUs other than this one, and none of them runs anything that is needed.
+    pub unsafe fn reset(&self, apic_ids: impl Iterator<Item = u32>) {
+        for id in apic_ids {
+            // SAFETY: The caller vouches for the CPU.
+            unsafe { self.apic.send(id, INIT) };
+        }
+        delay(AFTER_INIT_US);
+    }
+
+    /// Starts one CPU that was reset; `entry` is the address of its MP entry and `stack` of the
+    /// end of its stack, both as the kernel sees them. Tells whether it came up.
+    ///
+    /// # Safety
+    /// 1. [`Starter::reset`] was told about this CPU. 2. Stack and entry are its own.
+    #[must_use]
+    pub unsafe fn start(&self, apic_id: u32, entry: u64, stack: u64) -> bool {
+        let x2apic = if self.x2apic { FLAG_X2APIC } else { 0 };
+        let no_execute = if has_no_execute() { FLAG_NO_EXECUTE } else { 0 };
+        let mailbox = (self.page as usize + MAILBOX) as *mut Mailbox;
+        let letter = Mailbox {
+            page_tables: self.page_tables,
+            entry,
+            stack,
+            gdt: self.gdt,
+            flags: x2apic | no_execute,
+            ready: AtomicU32::new(0),
+            pat: PAT_LAYOUT,
+        };
+        // SAFETY: 1. The page is ours (see `new`), aligned, and its last 128 bytes hold a mailbox.
+        // 2. No CPU reads it now: the one before said that it is ready, or never came up and was
+        // not sent another SIPI.
+        unsafe { mailbox.write_volatile(letter) };
+        // SAFETY: As above; from here on the CPU reads the mailbox and writes `ready` only.
+        let ready = unsafe { &(*mailbox).ready };
+        let vector = (self.page >> 12) as u32;
+        for limit in [AFTER_STARTUP_US, START_LIMIT_US] {
+            // SAFETY: The caller vouches that the CPU waits for SIPI, which a running one ignores.
+            unsafe { self.apic.send(apic_id, STARTUP | vector) };
+            if (0..limit).any(|_| is_set_soon(ready)) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Looks at `ready` for about a microsecond.
+fn is_set_soon(ready: &AtomicU32) -> bool {
+    delay(1);
+    ready.load(Ordering::Acquire) != 0
+}
