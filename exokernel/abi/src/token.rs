@@ -241,9 +241,10 @@ impl Caveat {
     const HAS_EXPIRY: u16 = 1 << 2;
 
     fn conditions(&self) -> u16 {
-        u16::from(self.range.is_some()) * Self::HAS_RANGE
-            | u16::from(self.audience.is_some()) * Self::HAS_AUDIENCE
-            | u16::from(self.expiry_ns.is_some()) * Self::HAS_EXPIRY
+        let bit = |present: bool, bit: u16| if present { bit } else { 0 };
+        bit(self.range.is_some(), Self::HAS_RANGE)
+            | bit(self.audience.is_some(), Self::HAS_AUDIENCE)
+            | bit(self.expiry_ns.is_some(), Self::HAS_EXPIRY)
     }
 
     /// The record. Absent conditions are zero.

@@ -9,4 +9,15 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod ids;
 pub mod nospec;
+pub mod seal;
+
+#[cfg(any(test, kani))]
+pub mod properties;
+
+#[cfg(all(kani, not(feature = "real-kani")))]
+#[path = "kani_shim.rs"]
+mod kani;
+
+pub use ids::{DomainId, NodeId};

@@ -1,0 +1,17 @@
+//! What must hold for every input.
+//!
+//! Each file has the bodies of its properties, which take their inputs as plain arguments, and two
+//! drivers: `cases` runs them with random inputs under `cargo test` (few under Miri), `proofs` gives them to
+//! Kani with every input in a bound. Kani itself has not run on them: see `kani_shim`.
+
+pub mod seal;
+
+/// How many random cases a property runs: Miri interprets, so there only a few.
+#[cfg(test)]
+pub(crate) fn config() -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        cases: if cfg!(miri) { 2 } else { 256 },
+        failure_persistence: None,
+        ..Default::default()
+    }
+}
