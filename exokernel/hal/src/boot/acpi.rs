@@ -1,0 +1,43 @@
+//! The few ACPI facts the kernel wants (ACPI 6.5, chapter 5), read before ring 3 exists.
+use crate::address::DIRECT_MAP;
+
+const HEADER: u64 = 36;
+
+/// Reads an integer from a table. The tables are RAM that the direct map covers.
+fn read(address: u64, bytes: usize) -> u64 {
+    let mut value = 0;
+    for index in (0..bytes).rev() {
+        // SAFETY: the loader mapped the tables (base revision 4), and so does the kernel: they are reclaimable, NVS or
+        // inside regions of the memory map. Unaligned, hence bytewise.
+        let byte = unsafe { ((DIRECT_MAP + address + index as u64) as *const u8).read_volatile() };
+        value = value << 8 | u64::from(byte);
+    }
+    value
+}
+
+/// Finds a table by signature: physical address.
+fn find(rsdp: u64, signature: &[u8; 4]) -> Option<u64> {
+    let revision = read(rsdp + 15, 1);
+    let (root, width) = if revision >= 2 { (read(rsdp + 24, 8), 8) } else { (read(rsdp + 16, 4), 4) };
+    let length = read(root + 4, 4);
+    let wanted = u64::from(u32::from_le_bytes(*signature));
+    (HEADER..length.min(4096))
+        .step_by(width)
+        .map(|offset| read(root + offset, width))
+        .find(|table| *table != 0 && read(*table, 4) == wanted)
+}
+
+/// The HPET: physical address of its registers and femtoseconds per tick.
+#[must_use]
+pub fn hpet(rsdp: u64) -> Option<(u64, u64)> {
+    let rsdp = rsdp.checked_sub(DIRECT_MAP).unwrap_or(rsdp);
+    let table = find(rsdp, b"HPET")?;
+    let address = read(table + 44, 8);
+    // SAFETY: the table names the registers; the capability word is their first.
+    let registers = unsafe {
+        crate::memory::kernel_map::map_device(crate::PhysicalAddress(address), 1024)?
+    };
+    // SAFETY: mapped just now.
+    let period = unsafe { registers.cast::<u64>().read_volatile() } >> 32;
+    (period > 0 && period <= 100_000_000).then_some((address, period))
+}

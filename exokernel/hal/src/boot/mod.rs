@@ -1,0 +1,167 @@
+//! From the loader's hand-off (Limine boot protocol) to the kernel's own page tables, stack and heap.
+pub mod acpi;
+pub(crate) mod memory_map;
+mod requests;
+
+use crate::address::{DIRECT_MAP, FrameNumber, KERNEL_MEMORY, PhysicalAddress};
+use crate::cpu::time::Reference;
+use crate::cpu::{descriptors, features, local, trap};
+use crate::device::serial;
+use crate::memory::frames::{FrameEntry, FrameTable};
+use crate::memory::{heap, kernel_map};
+use alloc::string::String;
+use alloc::vec::Vec;
+use memory_map::BootFrames;
+use serix_abi::PAGE_SIZE;
+
+/// A file that the loader put in memory.
+#[derive(Clone, Debug)]
+pub struct BootModule {
+    /// Last part of its path.
+    pub name: String,
+    /// First frame; the file begins at its start.
+    pub frame: FrameNumber,
+    /// Bytes.
+    pub size: usize,
+}
+
+impl BootModule {
+    /// Frames it takes.
+    #[must_use]
+    pub fn frame_count(&self) -> u32 {
+        self.size.div_ceil(PAGE_SIZE) as u32
+    }
+}
+
+/// What the loader found, copied out of its memory.
+pub struct BootInfo {
+    /// The kernel's command line.
+    pub command_line: String,
+    /// Modules, in the order of the configuration.
+    pub modules: Vec<BootModule>,
+    /// The kernel's ELF file, for its symbols.
+    pub kernel_file: &'static [u8],
+    /// Ranges of RAM, (first frame, frames), that ring 3 may have; modules among them.
+    pub ram: Vec<(FrameNumber, u32)>,
+    /// APIC ids of all cores, the boot core first.
+    pub cores: Vec<u32>,
+    /// Unix time in seconds at boot.
+    pub epoch_seconds: u64,
+    /// The clock to calibrate against.
+    pub reference: Reference,
+    /// The frame table, with the frames of `ram` in it.
+    pub frames: FrameTable,
+}
+
+/// Pages of a core's kernel stack; the page below is unmapped.
+const STACK_PAGES: u64 = 16;
+/// Pages of each interrupt stack; the page below is unmapped.
+const IST_PAGES: u64 = 2;
+/// Address range for one core's stacks.
+const CORE_STRIDE: u64 = 1 << 20;
+/// Heap beyond what the frame table takes.
+const HEAP_BASE: usize = 1 << 20;
+/// Heap for the kernel's tables, per frame.
+const HEAP_PER_FRAME: usize = 32;
+
+fn stack_top(core: u64) -> u64 {
+    KERNEL_MEMORY + core * CORE_STRIDE + (1 + STACK_PAGES) * PAGE_SIZE as u64
+}
+
+fn ist_top(core: u64, index: u64) -> u64 {
+    stack_top(core) + (index + 1) * (1 + IST_PAGES) * PAGE_SIZE as u64
+}
+
+/// Brings the boot core from the loader's state to the kernel's own, on a stack of its own, and calls `main`.
+pub fn start(main: extern "sysv64" fn() -> !) -> ! {
+    serial::init();
+    assert!(requests::supported(), "the loader does not speak base revision 4 of the Limine protocol");
+    if let Err(missing) = features::check() {
+        panic!("this CPU lacks {missing}, which Serix needs");
+    }
+    let offset = requests::direct_map_offset();
+    assert!(offset == DIRECT_MAP, "the loader maps memory at {offset:#x}: set randomise_hhdm_base to no");
+    let mut boot_frames = BootFrames::new(requests::memory_map());
+    build_kernel_map(&mut boot_frames);
+    features::enable();
+    trap::fill_interrupt_table();
+    let ist = core::array::from_fn(|index| ist_top(0, index as u64));
+    // SAFETY: the boot core, once; the stacks were just mapped.
+    unsafe {
+        descriptors::load(0, ist);
+        local::install(0, stack_top(0));
+    }
+    let frame_count = memory_map::frame_count();
+    let heap_size = HEAP_BASE + frame_count * (HEAP_PER_FRAME + size_of::<FrameEntry>());
+    let (heap_start, heap_size) = boot_frames.take(heap_size.div_ceil(PAGE_SIZE) as u64);
+    // SAFETY: frames just taken, covered by the direct map.
+    unsafe { heap::fill((DIRECT_MAP + heap_start) as *mut u8, heap_size as usize) };
+    memory_map::keep(boot_frames);
+    trap::run_on_kernel_stack(main)
+}
+
+fn build_kernel_map(boot_frames: &mut BootFrames) {
+    let mut builder = kernel_map::Builder::new(boot_frames, DIRECT_MAP);
+    for entry in requests::memory_map() {
+        if memory_map::is_memory(&entry) {
+            builder.direct(entry.base & !0xFFF, (entry.base + entry.length).next_multiple_of(4096));
+        }
+    }
+    let (physical, virtual_base) = requests::image_address();
+    for (start, end, write, execute) in requests::image_sections() {
+        builder.image(start, end, physical + (start - virtual_base), write, execute);
+    }
+    builder.memory(stack_top(0) - STACK_PAGES * PAGE_SIZE as u64, STACK_PAGES);
+    for index in 0..descriptors::IST_COUNT as u64 {
+        builder.memory(ist_top(0, index) - IST_PAGES * PAGE_SIZE as u64, IST_PAGES);
+    }
+    // SAFETY: the loader's stack and the protocol's structures are RAM, reached through the direct map at the
+    // loader's offset, which is the same; code and data are the image.
+    unsafe { builder.finish() };
+}
+
+/// Copies what the loader left, and parks the other cores in kernel code. Call once, on the kernel stack, with the
+/// heap filled; afterwards the loader's memory is RAM like any other.
+#[must_use]
+pub fn take() -> BootInfo {
+    let boot_frames = memory_map::kept();
+    requests::park_other_cores();
+    let modules = requests::modules();
+    let kernel_file = requests::kernel_file();
+    let reference = match requests::rsdp().and_then(acpi::hpet) {
+        Some((address, period)) => match hpet_registers(address) {
+            Some(registers) => Reference::Hpet(registers, period),
+            None => Reference::Pit,
+        },
+        None => Reference::Pit,
+    };
+    let mut ram = memory_map::ranges(&boot_frames, kernel_file);
+    for module in &modules {
+        ram.push((module.frame, module.frame_count()));
+    }
+    let mut entries = Vec::new();
+    entries.resize(memory_map::frame_count(), FrameEntry::RESERVED);
+    let mut frames = FrameTable::new(entries.leak());
+    for &(first, count) in &ram {
+        for frame in first.0..first.0 + count {
+            // SAFETY: `ranges` leaves out what boot allocated, the image and the kernel file; modules are whole frames.
+            unsafe { frames.release_boot_frame(FrameNumber(frame)) };
+        }
+    }
+    BootInfo {
+        command_line: requests::command_line(),
+        modules,
+        kernel_file,
+        ram,
+        cores: requests::cores(),
+        epoch_seconds: requests::epoch_seconds(),
+        reference,
+        frames,
+    }
+}
+
+fn hpet_registers(address: u64) -> Option<*mut u64> {
+    // SAFETY: the HPET table says that its registers are there.
+    let registers = unsafe { kernel_map::map_device(PhysicalAddress(address), 1024) }?;
+    Some(registers.cast())
+}

@@ -1,0 +1,130 @@
+//! Per-core data, reached through GS in the kernel.
+use super::context::Context;
+use super::registers::{msr, write_msr};
+use crate::address::FrameNumber;
+use core::arch::asm;
+use core::cell::UnsafeCell;
+use core::mem::offset_of;
+
+/// Cores the kernel can run.
+pub const MAX_CORES: usize = 32;
+
+/// What entry code needs of a core. Only that core touches it.
+#[repr(C, align(64))]
+pub(crate) struct CoreBlock {
+    /// Address of this block.
+    this: u64,
+    /// The context that user code runs in.
+    pub(crate) context: u64,
+    /// Top of the kernel stack, 16-byte aligned.
+    pub(crate) stack: u64,
+    /// One word for entry code.
+    scratch: u64,
+    /// Foreign calls reflected.
+    pub(crate) foreign_calls: u64,
+    /// Number of the core.
+    pub(crate) number: u64,
+    /// The kernel's handlers.
+    pub(crate) native: u64,
+    pub(crate) trap: u64,
+    pub(crate) no_foreign: u64,
+}
+
+pub(crate) mod offsets {
+    use super::{CoreBlock, offset_of};
+    pub(crate) const CONTEXT: usize = offset_of!(CoreBlock, context);
+    pub(crate) const STACK: usize = offset_of!(CoreBlock, stack);
+    pub(crate) const SCRATCH: usize = offset_of!(CoreBlock, scratch);
+    pub(crate) const FOREIGN_CALLS: usize = offset_of!(CoreBlock, foreign_calls);
+    pub(crate) const NATIVE: usize = offset_of!(CoreBlock, native);
+    pub(crate) const TRAP: usize = offset_of!(CoreBlock, trap);
+    pub(crate) const NO_FOREIGN: usize = offset_of!(CoreBlock, no_foreign);
+}
+
+struct Blocks(UnsafeCell<[CoreBlock; MAX_CORES]>);
+// SAFETY: each core uses its own element only.
+unsafe impl Sync for Blocks {}
+
+static BLOCKS: Blocks = Blocks(UnsafeCell::new(
+    [const {
+        CoreBlock {
+            this: 0,
+            context: 0,
+            stack: 0,
+            scratch: 0,
+            foreign_calls: 0,
+            number: 0,
+            native: 0,
+            trap: 0,
+            no_foreign: 0,
+        }
+    }; MAX_CORES],
+));
+
+/// Gives this core its block.
+///
+/// # Safety
+/// Called once per core, on that core; `stack` is the top of its kernel stack.
+pub(crate) unsafe fn install(core: usize, stack: u64) {
+    assert!(core < MAX_CORES);
+    // SAFETY: element `core` is this core's.
+    let block = unsafe { &mut *BLOCKS.0.get().cast::<CoreBlock>().add(core) };
+    block.this = core::ptr::from_ref(block) as u64;
+    block.stack = stack;
+    block.number = core as u64;
+    // SAFETY: both registers exist on every x86-64 CPU; GS is not used before this.
+    unsafe {
+        write_msr(msr::GS_BASE, block.this);
+        write_msr(msr::KERNEL_GS_BASE, 0);
+    }
+}
+
+pub(crate) fn block() -> &'static mut CoreBlock {
+    let this: *mut CoreBlock;
+    // SAFETY: in the kernel GS base is this core's block, whose first word is its own address. Callers do not keep it across
+    // anything that takes it again.
+    unsafe {
+        asm!("mov {}, gs:[0]", out(reg) this, options(nostack, preserves_flags, readonly));
+        &mut *this
+    }
+}
+
+/// Number of this core.
+#[must_use]
+pub fn core_number() -> usize {
+    block().number as usize
+}
+
+/// Foreign calls that this core reflected since boot.
+#[must_use]
+pub fn foreign_calls() -> u64 {
+    block().foreign_calls
+}
+
+/// Makes `context` the one that user code of this core runs in: entry code stores registers there from now on.
+///
+/// # Safety
+/// The context stays where it is until another is made current on this core or [`clear_current`] is called; its
+/// `root` is a top table whose kernel half is the kernel's.
+pub unsafe fn set_current(context: &mut Context) {
+    let block = block();
+    block.context = core::ptr::from_mut(context) as u64;
+    super::descriptors::set_interrupt_stack(
+        block.number as usize,
+        block.context + super::context::offsets::REGISTERS_END as u64,
+    );
+    if super::registers::read_cr3() != context.root {
+        // SAFETY: the caller says that the root is an environment's.
+        unsafe { super::registers::write_cr3(context.root) };
+    }
+    context.load_state();
+}
+
+/// Leaves the current context: the core has none until the next [`set_current`], and runs on the kernel's page tables.
+pub fn clear_current() {
+    let block = block();
+    block.context = 0;
+    let root: FrameNumber = crate::memory::kernel_map::kernel_root();
+    // SAFETY: the kernel's own top table.
+    unsafe { super::registers::write_cr3(root.start().0) };
+}

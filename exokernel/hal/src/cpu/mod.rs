@@ -1,0 +1,14 @@
+//! Cores: registers, descriptors, entry code, contexts, extended state, local APIC, time.
+pub mod apic;
+pub mod context;
+pub(crate) mod descriptors;
+mod entry;
+pub mod extended;
+pub mod features;
+pub mod local;
+pub mod registers;
+pub mod time;
+pub mod tlb;
+pub mod trap;
+
+pub use context::Context;

@@ -1,0 +1,127 @@
+//! Handlers: what the kernel plugs into the entry code.
+use super::context::{Context, Registers};
+use super::registers::{msr, write_msr};
+use super::{descriptors, local};
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// The reply to a native call: rax and rdx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Reply {
+    /// Zero or an error.
+    pub status: u64,
+    /// The value.
+    pub value: u64,
+}
+
+/// A native call: six arguments, then rax as it came.
+pub type NativeHandler = extern "sysv64" fn(u64, u64, u64, u64, u64, u64, u64) -> Reply;
+/// An exception or interrupt of user code; returns to resume what is current.
+pub type TrapHandler = extern "sysv64" fn(&mut Context);
+/// A foreign call of a dispatcher without an entry for it.
+pub type NoForeignHandler = extern "sysv64" fn(&mut Context) -> !;
+/// An interrupt while the core idles.
+pub type IdleInterruptHandler = fn(vector: u8);
+
+static IDLE_INTERRUPT: AtomicUsize = AtomicUsize::new(0);
+
+unsafe extern "C" {
+    fn serix_syscall_entry();
+    fn serix_closed_entry();
+    fn serix_stubs();
+    fn serix_resume() -> !;
+}
+
+/// Sets this core's handlers and opens SYSCALL.
+pub fn install(
+    native: NativeHandler,
+    trap: TrapHandler,
+    no_foreign: NoForeignHandler,
+    idle_interrupt: IdleInterruptHandler,
+) {
+    let block = local::block();
+    block.native = native as usize as u64;
+    block.trap = trap as usize as u64;
+    block.no_foreign = no_foreign as usize as u64;
+    IDLE_INTERRUPT.store(idle_interrupt as usize, Ordering::Relaxed);
+    // SYSRET: cs = base + 16 = 0x33, ss = base + 8 = 0x2b; SYSCALL: cs = 0x10, ss = 0x18.
+    let star = 0x23 << 48 | u64::from(descriptors::KERNEL_CODE) << 32;
+    // TF, IF, DF, NT, AC and RF are clear on entry.
+    let mask = 1 << 8 | 1 << 9 | 1 << 10 | 1 << 14 | 1 << 16 | 1 << 18;
+    // SAFETY: SYSCALL is checked; the entry code keeps its contract. SYSENTER with a null selector is #GP.
+    unsafe {
+        write_msr(msr::STAR, star);
+        write_msr(msr::LSTAR, serix_syscall_entry as *const () as u64);
+        write_msr(msr::CSTAR, serix_closed_entry as *const () as u64);
+        write_msr(msr::SFMASK, mask);
+        write_msr(msr::SYSENTER_CS, 0);
+    }
+}
+
+/// Fills the interrupt table.
+pub(crate) fn fill_interrupt_table() {
+    let stubs = serix_stubs as *const () as u64;
+    descriptors::fill_interrupt_table(|vector| stubs + vector as u64 * 16);
+}
+
+/// Leaves to the current context. The kernel stack is forgotten.
+pub fn resume() -> ! {
+    assert!(local::block().context != 0, "no context to resume");
+    // SAFETY: `set_current` made a context current, whose registers are valid for ring 3: they came from ring 3 or were
+    // checked. The stack is not needed any more: handlers keep nothing on it across a switch.
+    unsafe { serix_resume() }
+}
+
+/// Waits for an interrupt, which the idle handler takes; returns after one.
+pub fn wait_for_interrupt() {
+    // SAFETY: interrupts are taken only between STI and CLI, where the kernel holds no lock.
+    unsafe { core::arch::asm!("sti", "hlt", "cli", options(nostack)) };
+}
+
+/// Runs `body` on this core's kernel stack from its top, for ever.
+pub fn run_on_kernel_stack(body: extern "sysv64" fn() -> !) -> ! {
+    let top = local::block().stack;
+    // SAFETY: the kernel stack is this core's, and nothing on it is needed any more.
+    unsafe {
+        core::arch::asm!("mov rsp, {}", "xor ebp, ebp", "call {}", in(reg) top, in(reg) body, options(noreturn));
+    }
+}
+
+const DEBUG: u64 = 1;
+const NMI: u64 = 2;
+const PAGE_FAULT: u64 = 14;
+
+/// A trap of kernel code.
+pub(crate) extern "sysv64" fn kernel_trap(registers: &mut Registers) {
+    match registers.vector {
+        PAGE_FAULT => {
+            if let Some(rip) = crate::memory::user::fix_up(registers.rip) {
+                registers.rip = rip;
+                return;
+            }
+        }
+        // A data breakpoint or single step cannot be meant for the kernel: end it.
+        DEBUG => {
+            registers.rflags &= !(1 << 8);
+            return;
+        }
+        NMI => return,
+        vector @ 32..=255 => {
+            let handler = IDLE_INTERRUPT.load(Ordering::Relaxed);
+            assert!(handler != 0, "interrupt before handlers were installed");
+            // SAFETY: the only value ever stored, besides zero, is an `IdleInterruptHandler`.
+            let handler: IdleInterruptHandler = unsafe { core::mem::transmute(handler) };
+            handler(vector as u8);
+            return;
+        }
+        _ => {}
+    }
+    panic!(
+        "exception {} in the kernel, error {:#x}, rip {:#x}, rsp {:#x}, cr2 {:#x}",
+        registers.vector,
+        registers.error_code,
+        registers.rip,
+        registers.rsp,
+        super::registers::fault_address()
+    );
+}

@@ -1,0 +1,9 @@
+//! Devices that the kernel drives itself: serial line, exit port, PCI, virtio.
+pub mod block;
+pub mod exit;
+pub mod pci;
+pub mod port;
+pub mod runs;
+pub mod serial;
+pub mod stream;
+pub mod virtio;

@@ -1,0 +1,174 @@
+//! The frame table: of each frame, whether ring 3 may map it or the kernel claimed it, and its mappings.
+//!
+//! Invariant: a frame in state `Claimed` or `Table` has no user mapping and no pin; a frame with a mapping or a pin is
+//! `User`. Kernel objects in frames are sound because of this alone (docs/decisions/0004-frames.md).
+use crate::address::FrameNumber;
+use serix_abi::PAGE_SIZE;
+
+/// What a frame is to the hardware layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FrameState {
+    /// Not RAM, or the kernel's since boot.
+    Reserved = 0,
+    /// Ring 3 may map it, a device may be told to use it.
+    User = 1,
+    /// Holds a kernel object.
+    Claimed = 2,
+    /// Is a page table, or the links of one.
+    Table = 3,
+}
+
+/// One frame. 16 bytes, so that 4 GiB of RAM cost 16 MiB.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct FrameEntry {
+    /// User frame: reference of its first mapping, or 0. Leaf table: number of its links frame.
+    pub(crate) first: u32,
+    /// Table: reference of the entry that points to it; for the top table 0.
+    pub(crate) parent: u32,
+    /// User frame: mappings. Table: present entries.
+    pub(crate) uses: u32,
+    /// Transfers in flight.
+    pub(crate) pins: u16,
+    pub(crate) state: FrameState,
+    /// Table: 1 (leaf) to 4 (top).
+    pub(crate) level: u8,
+}
+
+impl FrameEntry {
+    /// A frame that is not RAM.
+    pub const RESERVED: Self =
+        Self { first: 0, parent: 0, uses: 0, pins: 0, state: FrameState::Reserved, level: 0 };
+}
+
+/// The table over all frames of RAM, by frame number.
+pub struct FrameTable {
+    pub(crate) entries: &'static mut [FrameEntry],
+}
+
+/// Exclusive ownership of one claimed frame.
+#[derive(Debug)]
+pub struct OwnedFrame(pub(crate) FrameNumber);
+
+impl OwnedFrame {
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> FrameNumber {
+        self.0
+    }
+
+    /// Fills the frame with zeroes.
+    pub fn zero(&mut self) {
+        zero_frame(self.0);
+    }
+}
+
+impl FrameTable {
+    /// Takes the boot-allocated entries, all `RESERVED`.
+    #[must_use]
+    pub fn new(entries: &'static mut [FrameEntry]) -> Self {
+        Self { entries }
+    }
+
+    /// Frames that the table describes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no frame at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// State of a frame; frames past the end are reserved.
+    #[must_use]
+    pub fn state(&self, frame: FrameNumber) -> FrameState {
+        self.entries.get(frame.0 as usize).map_or(FrameState::Reserved, |entry| entry.state)
+    }
+
+    /// Mappings of a user frame.
+    #[must_use]
+    pub fn mappings(&self, frame: FrameNumber) -> u32 {
+        self.entries.get(frame.0 as usize).map_or(0, |entry| entry.uses)
+    }
+
+    /// Transfers in flight on a frame.
+    #[must_use]
+    pub fn pins(&self, frame: FrameNumber) -> u16 {
+        self.entries.get(frame.0 as usize).map_or(0, |entry| entry.pins)
+    }
+
+    /// Makes a reserved frame of RAM available to ring 3.
+    ///
+    /// # Safety
+    /// The frame is RAM that nothing uses: no kernel memory, no boot structure, no device.
+    pub unsafe fn release_boot_frame(&mut self, frame: FrameNumber) {
+        let entry = &mut self.entries[frame.0 as usize];
+        assert!(entry.state == FrameState::Reserved);
+        entry.state = FrameState::User;
+    }
+
+    /// Takes a frame for the kernel: `None` if it is mapped, pinned or not `User`.
+    pub fn claim(&mut self, frame: FrameNumber) -> Option<OwnedFrame> {
+        self.claim_as(frame, FrameState::Claimed).then_some(OwnedFrame(frame))
+    }
+
+    pub(crate) fn claim_as(&mut self, frame: FrameNumber, state: FrameState) -> bool {
+        let Some(entry) = self.entries.get_mut(frame.0 as usize) else { return false };
+        let free = entry.state == FrameState::User && entry.uses == 0 && entry.pins == 0;
+        if free {
+            *entry = FrameEntry { state, ..FrameEntry::RESERVED };
+        }
+        free
+    }
+
+    /// Gives a claimed frame back.
+    pub fn release(&mut self, frame: OwnedFrame) {
+        self.release_as(frame.0, FrameState::Claimed);
+    }
+
+    pub(crate) fn release_as(&mut self, frame: FrameNumber, state: FrameState) {
+        let entry = &mut self.entries[frame.0 as usize];
+        assert!(entry.state == state, "released a frame in another state");
+        *entry = FrameEntry { state: FrameState::User, ..FrameEntry::RESERVED };
+    }
+
+    /// Keeps a frame from being claimed while a device uses it: false if it is not ring 3's.
+    pub fn pin(&mut self, frame: FrameNumber) -> bool {
+        match self.entries.get_mut(frame.0 as usize) {
+            Some(entry) if entry.state == FrameState::User && entry.pins < u16::MAX => {
+                entry.pins += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Undoes one [`Self::pin`].
+    pub fn unpin(&mut self, frame: FrameNumber) {
+        let entry = &mut self.entries[frame.0 as usize];
+        assert!(entry.pins > 0, "unpinned a frame without pins");
+        entry.pins -= 1;
+    }
+
+    /// Fills a user frame with zeroes: false if it is mapped, pinned or not ring 3's.
+    pub fn zero_user(&mut self, frame: FrameNumber) -> bool {
+        match self.entries.get(frame.0 as usize) {
+            Some(entry) if entry.state == FrameState::User && entry.uses == 0 && entry.pins == 0 => {
+                zero_frame(frame);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Stores 512 zero words.
+pub(crate) fn zero_frame(frame: FrameNumber) {
+    // SAFETY: callers pass frames of RAM that the frame table says nobody else uses now; the direct map covers
+    // them.
+    unsafe { frame.pointer::<[u64; PAGE_SIZE / 8]>().write([0; PAGE_SIZE / 8]) };
+}

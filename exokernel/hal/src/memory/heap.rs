@@ -1,0 +1,14 @@
+//! The kernel heap: filled once at boot, for tables whose size is known then.
+use talc::{TalcLock, source::Manual};
+
+#[global_allocator]
+static HEAP: TalcLock<spin::Mutex<()>, Manual> = TalcLock::new(Manual);
+
+/// Gives the heap its memory.
+///
+/// # Safety
+/// `start..start + size` is mapped writable kernel memory that nothing else uses, for ever.
+pub(crate) unsafe fn fill(start: *mut u8, size: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { HEAP.lock().claim(start, size) };
+}

@@ -1,0 +1,7 @@
+//! Frames, page tables, kernel objects in frames, and access to user memory.
+pub mod frames;
+pub mod heap;
+pub mod kernel_map;
+pub mod object;
+pub mod paging;
+pub mod user;

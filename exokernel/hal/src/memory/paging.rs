@@ -1,0 +1,455 @@
+//! User page tables with their reverse map.
+//!
+//! A [`Root`] is a top table (an environment) or a third-level table (a subtree). All changes go through here: an entry,
+//! its link in the frame's list of mappings, and the counts in the frame table change together. Callers flush
+//! what [`super::super::cpu::tlb`] must know.
+use super::frames::{FrameState, FrameTable, zero_frame};
+use crate::address::FrameNumber;
+use crate::cpu::tlb;
+use serix_abi::PAGE_SHIFT;
+use serix_abi::layout::USER_TOP_SLOTS;
+use serix_abi::map::MapFlags;
+
+pub(crate) const PRESENT: u64 = 1;
+const WRITE: u64 = 1 << 1;
+const USER: u64 = 1 << 2;
+/// In a top table: the entry belongs to a subtree or is the window.
+const FOREIGN: u64 = 1 << 9;
+const NO_EXECUTE: u64 = 1 << 63;
+/// Entries of a table.
+pub const ENTRIES: usize = 512;
+/// References have 23 bits for the table's frame.
+const MAX_TABLE_FRAME: u32 = 1 << 23;
+
+/// Frames for page tables come from the account of the space's domain.
+pub trait TableSource {
+    /// A frame of the account, `User` and unmapped, or `None` when it is empty.
+    fn take(&mut self) -> Option<FrameNumber>;
+    /// Gives one back.
+    fn put_back(&mut self, frame: FrameNumber);
+}
+
+/// Why a page could not be mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapError {
+    /// No frame for a page table.
+    NoFrames,
+    /// The frame is claimed by the kernel or is not RAM.
+    NotMappable,
+    /// The top slot holds a subtree, the window, or nothing of this space.
+    ForeignSlot,
+}
+
+/// A link: where the previous and the next mapping of the same frame are.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Link {
+    previous: u32,
+    next: u32,
+}
+
+/// A root of page tables.
+#[derive(Debug)]
+pub struct Root {
+    frame: FrameNumber,
+    /// 4 for an environment, 3 for a subtree.
+    level: u8,
+    /// The window's shadow table.
+    shadow: Option<FrameNumber>,
+}
+
+type Table = [u64; ENTRIES];
+
+/// The table in a frame of state `Table`.
+#[inline(always)]
+fn table(frame: FrameNumber) -> &'static mut Table {
+    // SAFETY: 1. Callers pass frames of state `Table`, or claimed for becoming one; nothing else has references into
+    // them, and each function uses one table reference at a time. 2. Interrupts are off and the kernel lock is held.
+    unsafe { &mut *frame.pointer::<Table>() }
+}
+
+#[inline(always)]
+fn frame_of(entry: u64) -> FrameNumber {
+    FrameNumber(((entry & MapFlags::FRAME_MASK) >> PAGE_SHIFT) as u32)
+}
+
+#[inline(always)]
+fn index(address: u64, level: u8) -> usize {
+    (address >> (PAGE_SHIFT + 9 * (u32::from(level) - 1))) as usize & (ENTRIES - 1)
+}
+
+#[inline(always)]
+fn reference(leaf: FrameNumber, index: usize) -> u32 {
+    leaf.0 << 9 | index as u32
+}
+
+/// A leaf table in which a walk ended.
+#[derive(Clone, Copy)]
+pub struct Leaf {
+    table: FrameNumber,
+}
+
+impl FrameTable {
+    #[inline(always)]
+    fn link(&self, reference: u32) -> &'static mut Link {
+        let links = FrameNumber(self.entries[(reference >> 9) as usize].first);
+        // SAFETY: a leaf table's `first` names its links frame, of state `Table`; references are made only by
+        // `link_in`, for leaf tables that exist.
+        unsafe { &mut (*links.pointer::<[Link; ENTRIES]>())[(reference & 511) as usize] }
+    }
+
+    /// Puts a mapping at the head of its frame's list.
+    #[inline(always)]
+    fn link_in(&mut self, frame: FrameNumber, reference: u32) {
+        let entry = &mut self.entries[frame.0 as usize];
+        let next = core::mem::replace(&mut entry.first, reference);
+        entry.uses += 1;
+        *self.link(reference) = Link { previous: 0, next };
+        if next != 0 {
+            self.link(next).previous = reference;
+        }
+    }
+
+    #[inline(always)]
+    fn link_out(&mut self, frame: FrameNumber, reference: u32) {
+        let Link { previous, next } = *self.link(reference);
+        if previous == 0 {
+            self.entries[frame.0 as usize].first = next;
+        } else {
+            self.link(previous).next = next;
+        }
+        if next != 0 {
+            self.link(next).previous = previous;
+        }
+        self.entries[frame.0 as usize].uses -= 1;
+    }
+
+    /// Removes one mapping of a frame, wherever it is: false when there is none left.
+    pub fn unmap_one(&mut self, frame: FrameNumber) -> bool {
+        let Some(entry) = self.entries.get(frame.0 as usize) else { return false };
+        if entry.state != FrameState::User || entry.uses == 0 {
+            return false;
+        }
+        let reference = entry.first;
+        let leaf = Leaf { table: FrameNumber(reference >> 9) };
+        self.clear(leaf, (reference & 511) as usize);
+        tlb::flush_all();
+        true
+    }
+
+    fn clear(&mut self, leaf: Leaf, index: usize) -> bool {
+        let entry = core::mem::take(&mut table(leaf.table)[index]);
+        if entry & PRESENT == 0 {
+            return false;
+        }
+        self.link_out(frame_of(entry), reference(leaf.table, index));
+        self.entries[leaf.table.0 as usize].uses -= 1;
+        true
+    }
+
+    fn new_table(
+        &mut self,
+        level: u8,
+        parent: u32,
+        source: &mut dyn TableSource,
+    ) -> Option<FrameNumber> {
+        let frame = self.take_table_frame(source)?;
+        let mut links = FrameNumber(0);
+        if level == 1 {
+            let Some(taken) = self.take_table_frame(source) else {
+                self.free_table_frame(frame, source);
+                return None;
+            };
+            links = taken;
+        }
+        zero_frame(frame);
+        let entry = &mut self.entries[frame.0 as usize];
+        entry.level = level;
+        entry.parent = parent;
+        entry.first = links.0;
+        Some(frame)
+    }
+
+    fn take_table_frame(&mut self, source: &mut dyn TableSource) -> Option<FrameNumber> {
+        let frame = source.take()?;
+        if frame.0 < MAX_TABLE_FRAME && self.claim_as(frame, FrameState::Table) {
+            return Some(frame);
+        }
+        source.put_back(frame);
+        None
+    }
+
+    fn free_table_frame(&mut self, frame: FrameNumber, source: &mut dyn TableSource) {
+        self.release_as(frame, FrameState::Table);
+        source.put_back(frame);
+    }
+
+    /// Frees a table without entries, with its links, and the entry that pointed to it.
+    fn free_table(&mut self, frame: FrameNumber, source: &mut dyn TableSource) {
+        let FrameEntry { first, level, .. } = self.entries[frame.0 as usize];
+        if level == 1 {
+            self.free_table_frame(FrameNumber(first), source);
+        }
+        self.free_table_frame(frame, source);
+    }
+}
+
+use super::frames::FrameEntry;
+
+impl Root {
+    /// Makes the top table of an environment, with a page-table window at `window_slot` if given.
+    pub fn environment(
+        frames: &mut FrameTable,
+        window_slot: Option<usize>,
+        source: &mut dyn TableSource,
+    ) -> Option<Self> {
+        let frame = frames.new_table(4, 0, source)?;
+        crate::memory::kernel_map::copy_kernel_half(table(frame));
+        let mut root = Self { frame, level: 4, shadow: None };
+        if let Some(slot) = window_slot.filter(|slot| *slot < USER_TOP_SLOTS as usize) {
+            let Some(shadow) = frames.new_table(3, 0, source) else {
+                frames.free_table(frame, source);
+                return None;
+            };
+            root.shadow = Some(shadow);
+            table(frame)[slot] = shadow.start().0 | PRESENT | USER | FOREIGN | NO_EXECUTE;
+        }
+        Some(root)
+    }
+
+    /// Makes an empty subtree.
+    pub fn subtree(frames: &mut FrameTable, source: &mut dyn TableSource) -> Option<Self> {
+        let frame = frames.new_table(3, 0, source)?;
+        Some(Self { frame, level: 3, shadow: None })
+    }
+
+    /// The root table's frame: what CR3 holds for an environment.
+    #[must_use]
+    pub fn frame(&self) -> FrameNumber {
+        self.frame
+    }
+
+    /// Sets a top-level entry, and the window's copy of it.
+    fn set_top(&self, slot: usize, entry: u64) {
+        table(self.frame)[slot] = entry;
+        if let Some(shadow) = self.shadow {
+            table(shadow)[slot] = entry & !(FOREIGN | WRITE);
+        }
+    }
+
+    /// Attaches a subtree; false if the slot is in use.
+    pub fn attach(&mut self, slot: usize, subtree: &Self, writable: bool) -> bool {
+        if slot >= USER_TOP_SLOTS as usize || table(self.frame)[slot] != 0 {
+            return false;
+        }
+        let write = if writable { WRITE } else { 0 };
+        self.set_top(slot, subtree.frame.start().0 | PRESENT | USER | FOREIGN | write);
+        true
+    }
+
+    /// Detaches what [`Self::attach`] put there; false if it is another.
+    pub fn detach(&mut self, slot: usize, subtree: &Self) -> bool {
+        if slot >= USER_TOP_SLOTS as usize
+            || frame_of(table(self.frame)[slot]) != subtree.frame
+            || table(self.frame)[slot] & PRESENT == 0
+        {
+            return false;
+        }
+        self.set_top(slot, 0);
+        tlb::flush_all();
+        true
+    }
+
+    /// The leaf table for an address, made if need be.
+    #[inline]
+    pub fn leaf_for(
+        &self,
+        frames: &mut FrameTable,
+        address: u64,
+        source: &mut dyn TableSource,
+    ) -> Result<Leaf, MapError> {
+        let mut at = self.frame;
+        let mut level = self.level;
+        while level > 1 {
+            let slot = index(address, level);
+            let entry = table(at)[slot];
+            if entry & PRESENT == 0 {
+                at = self.grow(frames, at, level, slot, source)?;
+            } else if level == 4 && entry & FOREIGN != 0 {
+                return Err(MapError::ForeignSlot);
+            } else {
+                at = frame_of(entry);
+            }
+            level -= 1;
+        }
+        Ok(Leaf { table: at })
+    }
+
+    #[cold]
+    fn grow(
+        &self,
+        frames: &mut FrameTable,
+        at: FrameNumber,
+        level: u8,
+        slot: usize,
+        source: &mut dyn TableSource,
+    ) -> Result<FrameNumber, MapError> {
+        let made =
+            frames.new_table(level - 1, reference(at, slot), source).ok_or(MapError::NoFrames)?;
+        let entry = made.start().0 | PRESENT | WRITE | USER;
+        if level == 4 {
+            self.set_top(slot, entry);
+        } else {
+            table(at)[slot] = entry;
+        }
+        frames.entries[at.0 as usize].uses += 1;
+        Ok(made)
+    }
+
+    /// The leaf table for an address if it exists; else how many pages from `address` on have none.
+    #[inline]
+    pub fn find_leaf(&self, address: u64) -> Result<Leaf, u64> {
+        let mut at = self.frame;
+        let mut level = self.level;
+        while level > 1 {
+            let entry = table(at)[index(address, level)];
+            if entry & PRESENT == 0 || (level == 4 && entry & FOREIGN != 0) {
+                let pages = 1u64 << (9 * (u32::from(level) - 1));
+                return Err(pages - ((address >> PAGE_SHIFT) & (pages - 1)));
+            }
+            at = frame_of(entry);
+            level -= 1;
+        }
+        Ok(Leaf { table: at })
+    }
+
+    /// Frees one table with all below it that is empty, or empties one leaf: false when nothing is left below the
+    /// root. Work of one step: at most 512 entries.
+    pub fn tear_down_step(&self, frames: &mut FrameTable, source: &mut dyn TableSource) -> bool {
+        let mut at = self.frame;
+        let mut level = self.level;
+        let mut parent = None;
+        loop {
+            if level == 1 {
+                for slot in 0..ENTRIES {
+                    if frames.entries[at.0 as usize].uses == 0 {
+                        break;
+                    }
+                    frames.clear(Leaf { table: at }, slot);
+                }
+            }
+            match self.first_child(frames, at, level) {
+                Some(slot) => {
+                    parent = Some((at, slot, level));
+                    at = frame_of(table(at)[slot]);
+                    level -= 1;
+                }
+                None => break,
+            }
+        }
+        let Some((above, slot, level)) = parent else { return false };
+        tlb::flush_all();
+        if level == 4 {
+            self.set_top(slot, 0);
+        } else {
+            table(above)[slot] = 0;
+        }
+        frames.entries[above.0 as usize].uses -= 1;
+        frames.free_table(at, source);
+        true
+    }
+
+    fn first_child(&self, frames: &FrameTable, at: FrameNumber, level: u8) -> Option<usize> {
+        if level == 1 || frames.entries[at.0 as usize].uses == 0 {
+            return None;
+        }
+        let end = if level == 4 { USER_TOP_SLOTS as usize } else { ENTRIES };
+        table(at)[..end].iter().position(|entry| entry & PRESENT != 0 && (level != 4 || entry & FOREIGN == 0))
+    }
+
+    /// Frees the root itself, after [`Self::tear_down_step`] said false and every subtree was detached.
+    pub fn free(self, frames: &mut FrameTable, source: &mut dyn TableSource) {
+        if let Some(shadow) = self.shadow {
+            frames.free_table(shadow, source);
+        }
+        frames.free_table(self.frame, source);
+    }
+}
+
+impl Leaf {
+    /// The entry for an address.
+    #[inline(always)]
+    #[must_use]
+    pub fn entry(self, address: u64) -> u64 {
+        table(self.table)[index(address, 1)]
+    }
+
+    /// Maps a frame; an existing mapping is replaced.
+    #[inline]
+    pub fn map(
+        self,
+        frames: &mut FrameTable,
+        address: u64,
+        frame: FrameNumber,
+        flags: MapFlags,
+    ) -> Result<(), MapError> {
+        match frames.entries.get(frame.0 as usize) {
+            Some(entry) if entry.state == FrameState::User => {}
+            _ => return Err(MapError::NotMappable),
+        }
+        let slot = index(address, 1);
+        if table(self.table)[slot] & PRESENT != 0 {
+            frames.clear(self, slot);
+            tlb::flush_page(address);
+        }
+        frames.link_in(frame, reference(self.table, slot));
+        frames.entries[self.table.0 as usize].uses += 1;
+        table(self.table)[slot] = frame.start().0 | flags.0 & MapFlags::REQUEST.0 | PRESENT | USER;
+        Ok(())
+    }
+
+    /// Removes a mapping; false if there is none.
+    #[inline]
+    pub fn unmap(self, frames: &mut FrameTable, address: u64) -> bool {
+        let cleared = frames.clear(self, index(address, 1));
+        if cleared {
+            tlb::flush_page(address);
+        }
+        cleared
+    }
+
+    /// Changes the flags of a mapping; false if there is none.
+    #[inline]
+    pub fn protect(self, address: u64, flags: MapFlags) -> bool {
+        let entry = &mut table(self.table)[index(address, 1)];
+        if *entry & PRESENT == 0 {
+            return false;
+        }
+        let keep = MapFlags::FRAME_MASK | MapFlags::ACCESSED.0 | MapFlags::DIRTY.0 | PRESENT | USER;
+        *entry = *entry & keep | flags.0 & MapFlags::REQUEST.0;
+        tlb::flush_page(address);
+        true
+    }
+
+    /// Copies one present entry for copy-on-write into `target`; see `Call::CopyRange`.
+    #[inline]
+    pub fn copy_to(
+        self,
+        frames: &mut FrameTable,
+        address: u64,
+        target: Self,
+    ) -> Result<(), MapError> {
+        let slot = index(address, 1);
+        let entry = &mut table(self.table)[slot];
+        if *entry & PRESENT == 0 {
+            return Ok(());
+        }
+        let private = *entry & MapFlags::SHARED.0 == 0;
+        if private && *entry & WRITE != 0 {
+            *entry = *entry & !WRITE | MapFlags::COPY.0;
+            tlb::flush_page(address);
+        }
+        let entry = *entry;
+        target.map(frames, address, frame_of(entry), MapFlags(entry))
+    }
+}
