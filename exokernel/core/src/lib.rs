@@ -9,6 +9,8 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod extent;
+pub mod grant;
 pub mod ids;
 pub mod nospec;
 pub mod seal;

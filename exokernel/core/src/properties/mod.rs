@@ -4,6 +4,7 @@
 //! drivers: `cases` runs them with random inputs under `cargo test` (few under Miri), `proofs` gives them to
 //! Kani with every input in a bound. Kani itself has not run on them: see `kani_shim`.
 
+pub mod grant;
 pub mod seal;
 
 /// How many random cases a property runs: Miri interprets, so there only a few.
