@@ -11,7 +11,9 @@ extern crate alloc;
 pub mod cache;
 pub mod core;
 pub mod credentials;
+mod data;
 pub mod error;
+pub mod file;
 mod hash;
 pub mod inode;
 pub mod metadata;
@@ -19,14 +21,17 @@ pub mod mount;
 mod names;
 pub mod node;
 pub mod page;
+mod path;
 pub mod pending;
 pub mod sync;
 pub mod user;
+pub mod vfs;
 
 pub use self::core::{Core, MappingObserver};
 pub use cache::{CacheLimits, Mapping, PageCache, Quota};
 pub use credentials::{Access, Credentials};
 pub use error::{VfsError, VfsResult};
+pub use file::{File, Seek};
 pub use inode::{
     AllocateMode, DirectoryEntry, DirectorySink, Extent, FileSystem, Inode, OpenIntent,
     RenameFlags, Statistics, XattrMode,
@@ -37,6 +42,8 @@ pub use metadata::{
 pub use mount::{Location, Mount, MountFlags};
 pub use node::{Node, Volume};
 pub use page::PageSource;
+pub use path::{NAME_MAX, PATH_MAX};
 pub use pending::{Pending, Reply};
 pub use serix_block::{PAGE_SIZE, Page};
 pub use user::{ArgumentMemory, Destination, Events, Source};
+pub use vfs::{Context, OpenFlags, ResolveFlags, SetTime, Setup, Vfs};

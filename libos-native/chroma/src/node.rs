@@ -125,9 +125,9 @@ pub struct Node<P: Page> {
     /// Odd while the entries of a directory change; lookups of that time are not remembered.
     pub(crate) generation: AtomicU64,
     pub(crate) mount_count: AtomicU32,
-    pub(crate) open_count: AtomicU32,
     has_no_name: AtomicBool,
     is_listed: AtomicBool,
+    is_mapped: AtomicBool,
     attachment: Once<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -154,9 +154,9 @@ impl<P: Page> Node<P> {
             flushing: SleepLock::new(),
             generation: AtomicU64::new(0),
             mount_count: AtomicU32::new(0),
-            open_count: AtomicU32::new(0),
             has_no_name: AtomicBool::new(metadata.links == 0),
             is_listed: AtomicBool::new(false),
+            is_mapped: AtomicBool::new(false),
             attachment: Once::new(),
         };
         node.set_permissions(metadata.mode, metadata.uid, metadata.gid);
@@ -273,6 +273,23 @@ impl<P: Page> Node<P> {
     pub(crate) fn has_unwritten(&self) -> bool {
         let mapping = self.mapping.as_ref();
         mapping.is_some_and(|it| it.dirty_count() > 0 || it.modified_ns().is_some())
+    }
+
+    /// Whether a program was given pages of it.
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.is_mapped.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_mapped(&self) {
+        self.is_mapped.store(true, Ordering::Relaxed);
+    }
+
+    /// Drops the data of a file without a name if only the caller has it.
+    pub(crate) fn discard_if_unused(self: &Arc<Self>) {
+        let others = Arc::strong_count(self) - 1 - usize::from(self.is_listed());
+        if self.has_no_name() && others == 0 {
+            self.volume.core.cache.discard(self);
+        }
     }
 
     /// Whether its last name is gone.

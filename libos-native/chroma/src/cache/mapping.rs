@@ -116,6 +116,11 @@ impl<P: Page> Mapping<P> {
         );
     }
 
+    /// Forgets it because the file system set its own time since.
+    pub(crate) fn forget_time(&self) {
+        self.modified_ns.store(UNMODIFIED, Ordering::Relaxed);
+    }
+
     /// Number of pages held.
     pub fn page_count(&self) -> u64 {
         self.contents.lock().page_count
@@ -134,6 +139,12 @@ impl<P: Page> Mapping<P> {
         let page = leaf.pages[slot].clone()?;
         leaf.referenced |= 1 << slot;
         Some(page)
+    }
+
+    /// The page, if it is here and not behind the end of the file.
+    pub(crate) fn cached_within(&self, index: u64) -> Option<P> {
+        let is_within = index < self.size().div_ceil(PAGE_SIZE as u64);
+        is_within.then(|| self.cached(index)).flatten()
     }
 
     /// The page, if it is here and dirty: then its space is reserved.
@@ -329,6 +340,40 @@ impl<P: Page> Mapping<P> {
         contents.leaves.trim(number);
         self.keeper.refund(gone);
         self.keeper.count_dirty(-(gone_dirty as i64));
+    }
+
+    /// Forgets all pages behind `size`, and what is being read of the one that holds the end.
+    pub(crate) fn forget_behind(&self, size: u64) {
+        let page_bytes = PAGE_SIZE as u64;
+        self.contents.lock().make_loads_stale(size / page_bytes..u64::MAX);
+        self.forget(size.div_ceil(page_bytes)..u64::MAX);
+        self.zero_tail(size);
+    }
+
+    /// The first page from `index` on that is here.
+    pub(crate) fn next_present(&self, index: u64) -> Option<u64> {
+        let contents = self.contents.lock();
+        let mut from = index / LEAF_PAGES;
+        loop {
+            let number = contents.leaves.find(from, |leaf| !leaf.is_empty())?;
+            let pages = &contents.leaves.leaf(number)?.pages;
+            let first = number * LEAF_PAGES;
+            let mut slots = (0..LEAF_PAGES).filter(|slot| pages[*slot as usize].is_some());
+            match slots.find(|slot| first + slot >= index) {
+                Some(slot) => return Some(first + slot),
+                None => from = number + 1,
+            }
+        }
+    }
+
+    /// The first page from `index` on that is not here.
+    pub(crate) fn next_absent(&self, index: u64) -> u64 {
+        let contents = self.contents.lock();
+        let mut index = index;
+        while contents.leaves.page(index).is_some() {
+            index += 1;
+        }
+        index
     }
 
     /// Zeroes what the cache has of the page that holds byte `size`, from there on.

@@ -12,6 +12,7 @@ mod write_back;
 pub use keeper::Quota;
 pub(crate) use keeper::{Keeper, Reclaim};
 pub use mapping::Mapping;
+pub(crate) use write_back::flush_times;
 
 use crate::node::Node;
 use crate::sync::{Lock, SleepLock};

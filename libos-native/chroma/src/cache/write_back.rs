@@ -32,9 +32,17 @@ impl<P: Page> PageCache<P> {
         }
     }
 
-    /// Whether a writer has to write back before it goes on.
-    pub(crate) fn has_too_many_dirty(&self) -> bool {
-        self.dirty_count() >= self.limits.dirty_pages
+    /// Makes a writer write back when too many pages are dirty: its own file first, then others.
+    pub(crate) async fn throttle(&self, node: &Arc<Node<P>>) -> VfsResult<()> {
+        let limit = self.limits.dirty_pages;
+        if self.dirty_count() < limit {
+            return Ok(());
+        }
+        self.flush(node, 0..u64::MAX).await?;
+        if self.dirty_count() >= limit {
+            self.write_back(limit / 2).await?;
+        }
+        Ok(())
     }
 
     /// Writes back until about `wanted` pages became clean, oldest files first.

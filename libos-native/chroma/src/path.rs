@@ -1,0 +1,79 @@
+//! Paths as bytes: components, the last name, limits.
+use crate::{VfsError, VfsResult};
+
+/// Longest path, in bytes, as programs know it (with its NUL 4096).
+pub const PATH_MAX: usize = 4095;
+/// Longest component, in bytes.
+pub const NAME_MAX: usize = 255;
+
+/// The first component and what follows it; `None` at the end.
+pub(crate) fn split_first(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let start = path.iter().position(|byte| *byte != b'/')?;
+    let path = &path[start..];
+    let end = path.iter().position(|byte| *byte == b'/');
+    Some(path.split_at(end.unwrap_or(path.len())))
+}
+
+/// A path taken apart before its last component.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LastName<'a> {
+    /// What leads to the parent directory; empty for the base itself.
+    pub(crate) parent: &'a [u8],
+    /// The last component; empty if the path is only slashes.
+    pub(crate) name: &'a [u8],
+    /// Whether slashes follow it, which only directories allow.
+    pub(crate) has_slash: bool,
+}
+
+/// Splits off the last component.
+pub(crate) fn split_last(path: &[u8]) -> VfsResult<LastName<'_>> {
+    check(path)?;
+    let last = path.iter().rposition(|byte| *byte != b'/');
+    let trimmed = &path[..last.map_or(0, |at| at + 1)];
+    let before = trimmed.iter().rposition(|byte| *byte == b'/');
+    let start = before.map_or(0, |at| at + 1);
+    let (parent, name) = trimmed.split_at(start);
+    if name.len() > NAME_MAX {
+        return Err(VfsError::NameTooLong);
+    }
+    Ok(LastName {
+        parent: if trimmed.is_empty() { path } else { parent },
+        name,
+        has_slash: trimmed.len() < path.len(),
+    })
+}
+
+pub(crate) fn check(path: &[u8]) -> VfsResult<()> {
+    match path.len() {
+        0 => Err(VfsError::NotFound),
+        1..=PATH_MAX => Ok(()),
+        _ => Err(VfsError::NameTooLong),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components() {
+        assert_eq!(split_first(b"//a/b"), Some((&b"a"[..], &b"/b"[..])));
+        assert_eq!(split_first(b"a"), Some((&b"a"[..], &b""[..])));
+        assert_eq!(split_first(b"///"), None);
+    }
+
+    #[test]
+    fn last_names() {
+        let last = |path| {
+            let last = split_last(path).expect("a path");
+            (last.parent, last.name, last.has_slash)
+        };
+        assert_eq!(last(b"/a/b"), (&b"/a/"[..], &b"b"[..], false));
+        assert_eq!(last(b"b//"), (&b""[..], &b"b"[..], true));
+        assert_eq!(last(b"/b"), (&b"/"[..], &b"b"[..], false));
+        assert_eq!(last(b"//"), (&b"//"[..], &b""[..], true));
+        assert_eq!(split_last(b""), Err(VfsError::NotFound));
+        assert_eq!(split_last(&[b'a'; 256]), Err(VfsError::NameTooLong));
+        assert_eq!(split_last(&[b'/'; 4096]), Err(VfsError::NameTooLong));
+    }
+}

@@ -1,0 +1,101 @@
+//! One name in one directory: from the name cache, or from the file system.
+use super::Vfs;
+use crate::node::{Node, Place};
+use crate::sync::SleepGuard;
+use crate::{Page, VfsError, VfsResult};
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+impl<P: Page> Vfs<P> {
+    /// The node that a name leads to; `None` if there is none.
+    pub(super) async fn child(
+        &self,
+        directory: &Arc<Node<P>>,
+        name: &[u8],
+    ) -> VfsResult<Option<Arc<Node<P>>>> {
+        if let Some(known) = self.tables.read().names.find(directory.id(), name) {
+            return Ok(known.cloned());
+        }
+        if !directory.is_directory() {
+            return Err(VfsError::NotDirectory);
+        }
+        let generation = directory.generation.load(Ordering::Acquire);
+        let found = match directory.inode().lookup(name).await {
+            Ok(inode) => Some(directory.volume().node(inode).await?),
+            Err(VfsError::NotFound) => None,
+            Err(error) => return Err(error),
+        };
+        let name: Arc<[u8]> = name.into();
+        if let Some(node) = &found {
+            set_place(node, directory, &name);
+        }
+        if directory.inode().is_cacheable() && generation % 2 == 0 {
+            let mut tables = self.tables.write();
+            if directory.generation.load(Ordering::Acquire) == generation {
+                tables.names.set(directory.id(), &name, found.clone());
+            }
+        }
+        Ok(found)
+    }
+}
+
+pub(super) fn set_place<P: Page>(node: &Arc<Node<P>>, parent: &Arc<Node<P>>, name: &Arc<[u8]>) {
+    let place = Place { parent: parent.clone(), name: name.clone(), is_deleted: false };
+    let old = node.place.lock().replace(place);
+    // Dropped here, after the lock: it may be the last one to hold the old parent.
+    drop(old);
+}
+
+pub(super) fn mark_deleted<P: Page>(node: &Node<P>, parent: &Node<P>, name: &[u8]) {
+    if let Some(place) = &mut *node.place.lock()
+        && place.parent.id() == parent.id()
+        && *place.name == *name
+    {
+        place.is_deleted = true;
+    }
+}
+
+/// A change of one name of a directory under way. Until it is settled, nothing is remembered of
+/// the name: not by lookups of that time, and not if the change fails half-way.
+pub(super) struct EntryChange<'a, P: Page> {
+    vfs: &'a Vfs<P>,
+    directory: &'a Arc<Node<P>>,
+    pub(super) name: Arc<[u8]>,
+    is_settled: bool,
+}
+
+impl<'a, P: Page> EntryChange<'a, P> {
+    /// `_proof` shows that the directory's lock is held.
+    pub(super) fn begin(
+        vfs: &'a Vfs<P>,
+        directory: &'a Arc<Node<P>>,
+        name: &[u8],
+        _proof: &SleepGuard<'_>,
+    ) -> Self {
+        directory.generation.fetch_add(1, Ordering::AcqRel);
+        Self { vfs, directory, name: name.into(), is_settled: false }
+    }
+
+    /// Remembers where the name leads now.
+    pub(super) fn settle(&mut self, target: Option<&Arc<Node<P>>>) {
+        if let Some(node) = target {
+            set_place(node, self.directory, &self.name);
+        }
+        if self.directory.inode().is_cacheable() {
+            let mut tables = self.vfs.tables.write();
+            let id = self.directory.id();
+            tables.names.set(id, &self.name, target.cloned());
+            self.is_settled = true;
+        }
+    }
+}
+
+impl<P: Page> Drop for EntryChange<'_, P> {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            let mut tables = self.vfs.tables.write();
+            tables.names.remove(self.directory.id(), &self.name);
+        }
+        self.directory.generation.fetch_add(1, Ordering::AcqRel);
+    }
+}
