@@ -28,3 +28,20 @@ impl NodeId {
         (self != Self::NONE).then_some(self)
     }
 }
+
+/// A page frame: its physical address divided by 4096. Reaches 16 TiB. `u32::MAX` is no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct Frame(pub u32);
+
+impl Frame {
+    /// No frame.
+    pub const NONE: Self = Self(u32::MAX);
+
+    /// This frame, unless it is none.
+    #[inline]
+    #[must_use]
+    pub fn some(self) -> Option<Self> {
+        (self != Self::NONE).then_some(self)
+    }
+}

@@ -12,6 +12,7 @@ extern crate std;
 pub mod extent;
 pub mod grant;
 pub mod ids;
+pub mod ledger;
 pub mod nospec;
 pub mod seal;
 
@@ -22,4 +23,4 @@ pub mod properties;
 #[path = "kani_shim.rs"]
 mod kani;
 
-pub use ids::{DomainId, NodeId};
+pub use ids::{DomainId, Frame, NodeId};

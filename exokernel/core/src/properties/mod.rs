@@ -5,6 +5,7 @@
 //! Kani with every input in a bound. Kani itself has not run on them: see `kani_shim`.
 
 pub mod grant;
+pub mod ledger;
 pub mod seal;
 
 /// How many random cases a property runs: Miri interprets, so there only a few.

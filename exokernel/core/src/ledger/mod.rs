@@ -1,0 +1,195 @@
+//! The frame ledger: whose each frame of RAM is, and what it is used for.
+//!
+//! Owns one word per frame below the end of RAM, and a bit for those that nobody has yet. Accounts lie in the
+//! kernel's domain objects and reach their frames by a list through the words. Invariant: a frame has one
+//! owner, because it has one word; an account's list has exactly the funded frames of its domain.
+
+mod account;
+mod check;
+mod frame;
+
+pub use account::Account;
+pub use check::{AccountWalk, Tally};
+pub use frame::{FrameKind, FrameWord};
+
+use crate::ids::{DomainId, Frame};
+use crate::nospec::mask_index;
+use bitvec::order::Lsb0;
+use bitvec::slice::BitSlice;
+
+/// Why the ledger refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LedgerError {
+    /// Past the end of RAM.
+    Absent,
+    /// Another domain's, or nobody's.
+    NotOwner,
+    /// In use for something else.
+    WrongKind,
+    /// A transfer needs it, or no more pins fit.
+    Pinned,
+}
+
+/// A run of frames in the memory map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryRange {
+    /// First frame.
+    pub base: Frame,
+    /// How many.
+    pub count: u32,
+    /// `Free` for usable RAM, `Kernel` for what is in use already, `Device`.
+    pub kind: FrameKind,
+}
+
+/// The ledger.
+pub struct Ledger<'a> {
+    words: &'a mut [FrameWord],
+    free: &'a mut BitSlice<u64, Lsb0>,
+}
+
+impl<'a> Ledger<'a> {
+    /// How many words of 64 bits the free map of so many frames takes.
+    #[must_use]
+    pub const fn map_words(frames: usize) -> usize {
+        frames.div_ceil(64)
+    }
+
+    /// A ledger over `words.len()` frames from frame 0 on. `map` may overlap: what is not usable wins over what is
+    /// free, as boot loaders' maps are read. Frames past the end are left out.
+    ///
+    /// # Panics
+    /// If `free_map` is shorter than [`Self::map_words`].
+    #[must_use]
+    pub fn new(
+        map: impl Iterator<Item = MemoryRange> + Clone,
+        words: &'a mut [FrameWord],
+        free_map: &'a mut [u64],
+    ) -> Self {
+        words.fill(FrameWord::ABSENT);
+        let free = &mut BitSlice::from_slice_mut(free_map)[..words.len()];
+        free.fill(false);
+        let mut ledger = Self { words, free };
+        let is_free = |range: &MemoryRange| range.kind == FrameKind::Free;
+        map.clone().filter(is_free).for_each(|range| ledger.describe(range));
+        map.filter(|range| !is_free(range)).for_each(|range| ledger.describe(range));
+        ledger
+    }
+
+    fn describe(&mut self, range: MemoryRange) {
+        let end = range.base.0.saturating_add(range.count) as usize;
+        for index in range.base.0 as usize..end.min(self.words.len()) {
+            self.words[index].kind = range.kind;
+            self.free.set(index, range.kind == FrameKind::Free);
+        }
+    }
+
+    /// How many frames it covers.
+    #[must_use]
+    pub fn frame_count(&self) -> usize {
+        self.words.len()
+    }
+
+    /// The entry of a frame; speculation-safe.
+    #[inline(always)]
+    #[must_use]
+    pub fn word(&self, frame: Frame) -> Option<&FrameWord> {
+        let index = frame.0 as usize;
+        if index >= self.words.len() {
+            return None;
+        }
+        self.words.get(mask_index(index, self.words.len()))
+    }
+
+    fn word_mut(&mut self, frame: Frame) -> Result<&mut FrameWord, LedgerError> {
+        self.words.get_mut(frame.0 as usize).ok_or(LedgerError::Absent)
+    }
+
+    /// The entry of a frame that `owner` may dispose of: its own, used for nothing else, not pinned.
+    fn at_hand(&mut self, frame: Frame, owner: DomainId) -> Result<&mut FrameWord, LedgerError> {
+        let word = self.word_mut(frame)?;
+        if word.owner != owner || owner == DomainId::NONE {
+            Err(LedgerError::NotOwner)
+        } else if word.kind != FrameKind::User {
+            Err(LedgerError::WrongKind)
+        } else if word.pins != 0 {
+            Err(LedgerError::Pinned)
+        } else {
+            Ok(word)
+        }
+    }
+
+    /// Whether `domain` may map the frame.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_mappable_by(&self, frame: Frame, domain: DomainId) -> bool {
+        self.word(frame).is_some_and(|word| word.kind == FrameKind::User && word.owner == domain)
+    }
+
+    /// The lowest free frame becomes the kernel's.
+    pub fn take_for_kernel(&mut self) -> Option<Frame> {
+        let index = self.free.first_one()?;
+        self.free.set(index, false);
+        self.words[index].kind = FrameKind::Kernel;
+        u32::try_from(index).ok().map(Frame)
+    }
+
+    /// A free frame becomes `owner`'s.
+    ///
+    /// # Errors
+    /// `WrongKind` if it is not free, `NotOwner` if `owner` is nobody.
+    pub fn assign(&mut self, frame: Frame, owner: DomainId) -> Result<(), LedgerError> {
+        let word = self.word_mut(frame)?;
+        if owner == DomainId::NONE {
+            return Err(LedgerError::NotOwner);
+        }
+        if word.kind != FrameKind::Free {
+            return Err(LedgerError::WrongKind);
+        }
+        (word.kind, word.owner) = (FrameKind::User, owner);
+        self.free.set(frame.0 as usize, false);
+        Ok(())
+    }
+
+    /// A frame of `from` becomes `to`'s. The caller has unmapped it and, if the domains differ, zeroed it.
+    ///
+    /// # Errors
+    /// See [`LedgerError`]; nothing has changed then.
+    pub fn transfer(
+        &mut self,
+        frame: Frame,
+        from: DomainId,
+        to: DomainId,
+    ) -> Result<(), LedgerError> {
+        if to == DomainId::NONE {
+            return Err(LedgerError::NotOwner);
+        }
+        self.at_hand(frame, from)?.owner = to;
+        Ok(())
+    }
+
+    /// A transfer needs the frame of `owner`: it cannot change hands or use until it is unpinned as often.
+    ///
+    /// # Errors
+    /// `Pinned` if it is pinned 65,535 times.
+    pub fn pin(&mut self, frame: Frame, owner: DomainId) -> Result<(), LedgerError> {
+        let word = self.word_mut(frame)?;
+        if word.owner != owner || owner == DomainId::NONE {
+            return Err(LedgerError::NotOwner);
+        }
+        if word.kind != FrameKind::User {
+            return Err(LedgerError::WrongKind);
+        }
+        word.pins = word.pins.checked_add(1).ok_or(LedgerError::Pinned)?;
+        Ok(())
+    }
+
+    /// A transfer that pinned the frame has ended.
+    ///
+    /// # Errors
+    /// `WrongKind` if it was not pinned.
+    pub fn unpin(&mut self, frame: Frame) -> Result<(), LedgerError> {
+        let word = self.word_mut(frame)?;
+        word.pins = word.pins.checked_sub(1).ok_or(LedgerError::WrongKind)?;
+        Ok(())
+    }
+}
