@@ -42,14 +42,12 @@ impl Bench<'_> {
         let other = self.accounts[usize::from(step.other) % DOMAINS].domain();
         let account = &mut self.accounts[index];
         match step.call % 9 {
-            0 => self.change(
-                frame,
-                FrameKind::Free,
-                |l| l.assign(frame, domain).is_ok(),
-                |e| {
-                    (e.owner, e.kind) = (domain, FrameKind::User);
-                },
-            ),
+            0 => {
+                if let Ok(()) = self.ledger.assign(frame, domain) {
+                    let free = self.expect(frame, DomainId::NONE, FrameKind::Free);
+                    (free.owner, free.kind) = (domain, FrameKind::User);
+                }
+            }
             1 => {
                 if let Ok(()) = self.ledger.give(account, frame) {
                     self.expect(frame, domain, FrameKind::User).kind = FrameKind::Funded;
