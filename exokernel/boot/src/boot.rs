@@ -29,7 +29,6 @@ use crate::protocol::{HHDM, MINIMUM_STACK};
 use crate::serial;
 use crate::smp::{self, GdtPointer, Starter, TRAMPOLINE_WINDOW};
 
-const FOUR_GIB: u64 = 1 << 32;
 /// Regions that later allocations may add to the memory map.
 const SPARE_REGIONS: usize = 32;
 const MAX_STACK: u64 = 64 << 20;
@@ -45,6 +44,8 @@ pub struct Machine {
     pub firmware: Firmware,
     /// A framebuffer, if the firmware set one up.
     pub framebuffer: Option<Framebuffer>,
+    /// Where identity mapped memory ends: 4 GiB or more.
+    pub identity_end: u64,
 }
 
 /// The files of the chosen boot entry.
@@ -56,16 +57,16 @@ pub struct Payload {
     pub modules: Vec<File>,
 }
 
-/// Physical memory below 4 GiB, identity mapped.
-struct Identity;
+/// Identity mapped physical memory, up to this address.
+struct Identity(u64);
 
 impl Physical for Identity {
     fn bytes(&self, address: u64, length: usize) -> Option<&[u8]> {
         let end = address.checked_add(length as u64)?;
-        if address == 0 || end > FOUR_GIB {
+        if address == 0 || end > self.0 {
             return None;
         }
-        // SAFETY: 1. The front ends identity map all below 4 GiB. 2. Only firmware tables are read
+        // SAFETY: 1. The front ends identity map all below that address. 2. Only firmware tables are read
         // through this, which nobody writes any more. 3. The address is not null.
         Some(unsafe { slice::from_raw_parts(address as *const u8, length) })
     }
@@ -103,6 +104,16 @@ impl TableMemory for TableAllocator<'_> {
     }
 }
 
+/// Whether a kernel's file could be loaded: for a front end that can still tell its user.
+///
+/// # Errors
+/// [`Error::Elf`].
+pub fn check_kernel(file: &[u8]) -> Result<(), Error> {
+    let elf = Elf::parse(file)?;
+    elf.relocations()?;
+    Plan::new(elf).map(drop)
+}
+
 /// Boots. Returns only if that is impossible.
 ///
 /// # Errors
@@ -110,17 +121,18 @@ impl TableMemory for TableAllocator<'_> {
 ///
 /// # Safety
 /// 1. Privilege level 0, long mode, interrupts off, this is the boot CPU, and the others do nothing
-///    that matters. 2. All memory below 4 GiB is identity mapped, and the APICs' registers. 3. Usable
-///    memory of the machine is free, and the files' memory is initialised and not written.
+///    that matters. 2. All memory up to `identity_end` is identity mapped, and the APICs' registers. 3.
+///    Usable memory of the machine is free, and the files' memory, below 4 GiB, is initialised and
+///    not written.
 pub unsafe fn start(machine: Machine, payload: Payload) -> Result<Infallible, Error> {
-    let Machine { mut memory, rsdp, firmware, framebuffer } = machine;
+    let Machine { mut memory, rsdp, firmware, framebuffer, identity_end } = machine;
     if cpu::runs_five_levels() {
         return Err(Error::Firmware("five-level paging is on"));
     }
     for file in payload.modules.iter().chain([&payload.kernel]) {
         memory.set(file.bytes.clone(), Kind::ExecutableAndModules);
     }
-    let acpi = rsdp.map(|rsdp| acpi::walk(&Identity, rsdp)).unwrap_or_default();
+    let acpi = rsdp.map(|rsdp| acpi::walk(&Identity(identity_end), rsdp)).unwrap_or_default();
     for table in &acpi.tables {
         memory.convert(table.clone(), |kind| kind == Kind::Reserved, Kind::ReservedMapped);
     }

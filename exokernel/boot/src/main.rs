@@ -5,8 +5,18 @@
 #[cfg(any(target_os = "none", target_os = "uefi"))]
 extern crate alloc;
 
+#[cfg(any(target_os = "none", target_os = "uefi"))]
+mod heap;
 #[cfg(target_os = "none")]
 mod multiboot;
+#[cfg(target_os = "uefi")]
+mod uefi;
+
+#[cfg(any(target_os = "none", target_os = "uefi"))]
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    serix_boot::serial::refuse(info)
+}
 
 #[cfg(not(any(target_os = "none", target_os = "uefi")))]
 fn main() {

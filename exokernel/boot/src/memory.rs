@@ -106,8 +106,10 @@ impl MemoryMap {
                 _ => {}
             }
         }
-        // Page 0 holds the real-mode vectors, and the protocol never gives it away.
-        map.convert(0..PAGE, |kind| kind == Kind::Usable, Kind::Reserved);
+        // Page 0 holds the real-mode vectors, and the protocol never gives it away: not now, and not
+        // as memory to be reclaimed.
+        let given = |kind| matches!(kind, Kind::Usable | Kind::BootloaderReclaimable);
+        map.convert(0..PAGE, given, Kind::Reserved);
         map
     }
 

@@ -58,11 +58,16 @@ pub fn say(message: impl fmt::Display) {
     let _ = writeln!(Serial::new(), "loader: {message}\r");
 }
 
+/// Ends QEMU, some time soon, if it has a debug exit.
+pub fn end_qemu() {
+    // SAFETY: Port 0xf4 is QEMU's debug exit where it is configured, and unused otherwise.
+    unsafe { outb(DEBUG_EXIT, REFUSED) };
+}
+
 /// Says why nothing is started and ends QEMU, or this CPU where there is no QEMU.
 pub fn refuse(message: impl fmt::Display) -> ! {
     say(message);
-    // SAFETY: Port 0xf4 is QEMU's debug exit where it is configured, and unused otherwise.
-    unsafe { outb(DEBUG_EXIT, REFUSED) };
+    end_qemu();
     // QEMU ends from another thread: this one may run on for a while.
     loop {
         core::hint::spin_loop();

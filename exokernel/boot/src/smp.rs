@@ -81,7 +81,7 @@ unsafe extern "C" {
 // Position independent: EBX/RBX is the page's address from the first instructions on. Loaded with
 // the state that CPUs have after SIPI: real mode, CS is the page.
 global_asm!(
-    ".pushsection .text.trampoline, \"ax\"",
+    ".text",
     ".balign 16",
     ".global serix_trampoline, serix_trampoline_end",
     ".code16",
@@ -213,7 +213,6 @@ global_asm!(
     "    xorl %ebx, %ebx",
     "    jmp serix_jump",
     "serix_trampoline_end:",
-    ".popsection",
     options(att_syntax)
 );
 

@@ -5,7 +5,6 @@
 //! modules; without it the first module is the kernel and the others are its modules.
 
 mod entry;
-mod heap;
 mod info;
 
 use alloc::string::String;
@@ -21,11 +20,6 @@ use serix_boot::{acpi, serial};
 use info::{Information, Module};
 
 const CONFIG_NAME: &str = "limine.conf";
-
-#[panic_handler]
-fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    serial::refuse(info)
-}
 
 /// The first Rust code: long mode, all below 4 GiB identity mapped, interrupts off.
 extern "sysv64" fn main(magic: u32, information: u32) -> ! {
@@ -46,6 +40,7 @@ fn run(magic: u32, information: u32) -> Result<core::convert::Infallible, Error>
         memory,
         rsdp: acpi::find_rsdp(&info::LowMemory),
         firmware: Firmware::Bios,
+        identity_end: 1 << 32,
         framebuffer: None,
     };
     // SAFETY: 1. `entry` made the state. 2. A BIOS leaves the other CPUs halted. 3. Everything that

@@ -2,3 +2,4 @@
 
 mod multiboot;
 mod support;
+mod uefi;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::{Outcome, REFUSED, guest, qemu, qemu_is_there, run_folder};
 
-const CONFIG: &str = "timeout: 0\n/Test\n    protocol: limine\n    path: boot():/serix/kernel.elf\n\
+pub(crate) const CONFIG: &str = "timeout: 0\n/Test\n    protocol: limine\n    path: boot():/serix/kernel.elf\n\
     \x20   cmdline: a=1 b\n    module_path: boot():/serix/init\n    module_string: one two\n    \
     module_path: boot():/serix/empty\n";
 

@@ -53,6 +53,12 @@ pub(crate) fn guest() -> &'static Path {
     FOLDER.get_or_init(|| build("x86_64-unknown-none", &["--features", "test-kernel"]))
 }
 
+/// The UEFI loader.
+pub(crate) fn uefi_loader() -> &'static Path {
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    FILE.get_or_init(|| build("x86_64-unknown-uefi", &[]).join("serix-boot.efi"))
+}
+
 /// A new, empty folder for one run.
 pub(crate) fn run_folder() -> PathBuf {
     static NEXT: AtomicUsize = AtomicUsize::new(0);

@@ -1,7 +1,7 @@
-//! The heap: a fixed arena that only grows.
+//! The heap of both front ends: a fixed arena that only grows.
 //!
-//! The loader builds a few short lists and strings, then leaves for ever; nothing is worth
-//! freeing. Invariant: blocks never overlap, on the one CPU that runs this program.
+//! It works before and after UEFI's boot services end. The loader builds a few short lists and
+//! strings, then leaves for ever; nothing is worth freeing. Invariant: blocks never overlap, on the one CPU that runs this program.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
