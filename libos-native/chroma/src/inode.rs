@@ -83,7 +83,8 @@ pub struct DirectoryEntry<'a> {
     pub next: u64,
 }
 
-/// Receives the entries of a directory.
+/// Receives the entries of a directory. It may be called with a spin lock held, so it neither waits
+/// nor touches program memory.
 pub trait DirectorySink: Send {
     /// Takes an entry, or answers false if it does not fit: then listing stops before it.
     fn entry(&mut self, entry: &DirectoryEntry<'_>) -> bool;

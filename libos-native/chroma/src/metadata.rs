@@ -123,6 +123,30 @@ pub struct Metadata {
     pub created: Option<Timestamp>,
 }
 
+impl Metadata {
+    /// Metadata of an inode that is stored nowhere: one name, no contents, no owner.
+    #[must_use]
+    pub fn unstored(ino: u64, kind: FileKind, mode: u32) -> Self {
+        let never = Timestamp::default();
+        Self {
+            ino,
+            kind,
+            mode,
+            uid: 0,
+            gid: 0,
+            links: 1 + u32::from(kind == FileKind::Directory),
+            size: 0,
+            blocks: 0,
+            block_size: crate::PAGE_SIZE as u32,
+            device: DeviceNumber::default(),
+            accessed: never,
+            modified: never,
+            changed: never,
+            created: None,
+        }
+    }
+}
+
 /// User and group that own a new inode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Owner {
