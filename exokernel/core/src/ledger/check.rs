@@ -70,11 +70,8 @@ impl Ledger<'_> {
     /// How many of the frames with these numbers have entries that contradict themselves.
     #[must_use]
     pub fn check_frames(&self, frames: Range<u32>) -> u32 {
-        let wrong = |index: &usize| {
-            let word = &self.words[*index];
-            !word.is_consistent() || self.free[*index] != (word.kind == FrameKind::Free)
-        };
-        self.indices(frames).filter(wrong).count() as u32
+        let words = &self.words[self.indices(frames)];
+        words.iter().filter(|word| !word.is_consistent()).count() as u32
     }
 
     /// The domain's frames among those with these numbers.

@@ -1,7 +1,6 @@
 //! The frame ledger: whose each frame of RAM is, and what it is used for.
 //!
-//! Owns one word per frame below the end of RAM, and a bit for those that nobody has yet. Accounts lie in the
-//! kernel's domain objects and reach their frames by a list through the words. Invariant: a frame has one
+//! Owns one word per frame below the end of RAM. Accounts lie in the kernel's domain objects and reach their frames by a list through the words. Invariant: a frame has one
 //! owner, because it has one word; an account's list has exactly the funded frames of its domain.
 
 mod account;
@@ -14,8 +13,6 @@ pub use frame::{FrameKind, FrameWord};
 
 use crate::ids::{DomainId, Frame};
 use crate::nospec::mask_index;
-use bitvec::order::Lsb0;
-use bitvec::slice::BitSlice;
 
 /// Why the ledger refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,31 +41,17 @@ pub struct MemoryRange {
 /// The ledger.
 pub struct Ledger<'a> {
     words: &'a mut [FrameWord],
-    free: &'a mut BitSlice<u64, Lsb0>,
+    /// No frame below this one is free.
+    first_free: usize,
 }
 
 impl<'a> Ledger<'a> {
-    /// How many words of 64 bits the free map of so many frames takes.
-    #[must_use]
-    pub const fn map_words(frames: usize) -> usize {
-        frames.div_ceil(64)
-    }
-
     /// A ledger over `words.len()` frames from frame 0 on. `map` may overlap: what is not usable wins over what is
     /// free, as boot loaders' maps are read. Frames past the end are left out.
-    ///
-    /// # Panics
-    /// If `free_map` is shorter than [`Self::map_words`].
     #[must_use]
-    pub fn new(
-        map: impl Iterator<Item = MemoryRange> + Clone,
-        words: &'a mut [FrameWord],
-        free_map: &'a mut [u64],
-    ) -> Self {
+    pub fn new(map: impl Iterator<Item = MemoryRange> + Clone, words: &'a mut [FrameWord]) -> Self {
         words.fill(FrameWord::ABSENT);
-        let free = &mut BitSlice::from_slice_mut(free_map)[..words.len()];
-        free.fill(false);
-        let mut ledger = Self { words, free };
+        let mut ledger = Self { words, first_free: 0 };
         let is_free = |range: &MemoryRange| range.kind == FrameKind::Free;
         map.clone().filter(is_free).for_each(|range| ledger.describe(range));
         map.filter(|range| !is_free(range)).for_each(|range| ledger.describe(range));
@@ -77,10 +60,8 @@ impl<'a> Ledger<'a> {
 
     fn describe(&mut self, range: MemoryRange) {
         let end = range.base.0.saturating_add(range.count) as usize;
-        for index in range.base.0 as usize..end.min(self.words.len()) {
-            self.words[index].kind = range.kind;
-            self.free.set(index, range.kind == FrameKind::Free);
-        }
+        let frames = range.base.0 as usize..end.min(self.words.len());
+        self.words[frames].iter_mut().for_each(|word| word.kind = range.kind);
     }
 
     /// How many frames it covers.
@@ -127,9 +108,10 @@ impl<'a> Ledger<'a> {
 
     /// The lowest free frame becomes the kernel's.
     pub fn take_for_kernel(&mut self) -> Option<Frame> {
-        let index = self.free.first_one()?;
-        self.free.set(index, false);
+        let is_free = |word: &FrameWord| word.kind == FrameKind::Free;
+        let index = self.first_free + self.words[self.first_free..].iter().position(is_free)?;
         self.words[index].kind = FrameKind::Kernel;
+        self.first_free = index + 1;
         u32::try_from(index).ok().map(Frame)
     }
 
@@ -146,7 +128,6 @@ impl<'a> Ledger<'a> {
             return Err(LedgerError::WrongKind);
         }
         (word.kind, word.owner) = (FrameKind::User, owner);
-        self.free.set(frame.0 as usize, false);
         Ok(())
     }
 

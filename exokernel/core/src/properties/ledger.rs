@@ -111,12 +111,11 @@ impl Bench<'_> {
 /// After each of any sequence of calls, each frame is whose it should be, and the invariant walk finds nothing.
 pub(crate) fn one_owner(steps: &[Step]) {
     let mut words = [FrameWord::ABSENT; FRAMES];
-    let mut map = [0; Ledger::map_words(FRAMES)];
     let ranges = [
         MemoryRange { base: Frame(1), count: 15, kind: FrameKind::Free },
         MemoryRange { base: Frame(2), count: 1, kind: FrameKind::Kernel },
     ];
-    let ledger = Ledger::new(ranges.into_iter(), &mut words, &mut map);
+    let ledger = Ledger::new(ranges.into_iter(), &mut words);
     let accounts = core::array::from_fn(|i| Account::new(DomainId(i as u32 + 1)));
     let kind = |i| match i {
         0 => FrameKind::Absent,
@@ -166,10 +165,9 @@ mod cases {
 
     fn with_ledger(test: impl FnOnce(&mut Ledger<'_>)) {
         let mut words = [FrameWord::ABSENT; 100];
-        let mut map = [u64::MAX; Ledger::map_words(100)];
         let free = MemoryRange { base: Frame(10), count: 1000, kind: FrameKind::Free };
         let device = MemoryRange { base: Frame(10), count: 2, kind: FrameKind::Device };
-        test(&mut Ledger::new([device, free].into_iter(), &mut words, &mut map));
+        test(&mut Ledger::new([device, free].into_iter(), &mut words));
     }
 
     #[test]
