@@ -17,6 +17,7 @@ use crate::clock;
 use crate::cpu::{self, Apic};
 use crate::elf::{Access, Elf};
 use crate::error::Error;
+use crate::faults::{self, TablePointer};
 use crate::image::Plan;
 use crate::memory::{ALLOCATION_WINDOW, Kind, MemoryMap, PAGE, page_ceil, page_floor};
 use crate::paging::{Cache, NO_EXECUTE, TableMemory, Tables, WRITE};
@@ -27,7 +28,7 @@ use crate::protocol::responses::{
 };
 use crate::protocol::{HHDM, MINIMUM_STACK};
 use crate::serial;
-use crate::smp::{self, GdtPointer, Starter, TRAMPOLINE_WINDOW};
+use crate::smp::{self, Environment, Starter, TRAMPOLINE_WINDOW};
 
 /// Regions that later allocations may add to the memory map.
 const SPARE_REGIONS: usize = 32;
@@ -126,6 +127,10 @@ pub fn check_kernel(file: &[u8]) -> Result<(), Error> {
 ///    not written.
 pub unsafe fn start(machine: Machine, payload: Payload) -> Result<Infallible, Error> {
     let Machine { mut memory, rsdp, firmware, framebuffer, identity_end } = machine;
+    let kind = Kind::BootloaderReclaimable;
+    let (faults_at, words) = take_words(&mut memory, PAGE, PAGE, kind, "exception tables")?;
+    // SAFETY: 1. The page is taken for good. 2. The caller vouches that interrupts are off.
+    let idt = unsafe { catch_faults(faults_at, words) };
     if cpu::runs_five_levels() {
         return Err(Error::Firmware("five-level paging is on"));
     }
@@ -151,8 +156,8 @@ pub unsafe fn start(machine: Machine, payload: Payload) -> Result<Infallible, Er
     let count = cpus.as_ref().map_or(0, |cpus| cpus.list.len());
     let stack_size = stack_size(&requests)?;
     let kind = Kind::BootloaderReclaimable;
-    let stacks_size = stack_size * count.max(1) as u64;
-    let (stacks, _) = take_words(&mut memory, stacks_size, PAGE, kind, "stacks")?;
+    let stacks = stack_size * count.max(1) as u64;
+    let stacks = memory.allocate(stacks, PAGE, ALLOCATION_WINDOW, kind, "stacks")?;
     let stack_end = |index: usize| HHDM + stacks + stack_size * (index as u64 + 1);
 
     let files: Vec<&File> = payload.modules.iter().chain([&payload.kernel]).collect();
@@ -160,13 +165,14 @@ pub unsafe fn start(machine: Machine, payload: Payload) -> Result<Infallible, Er
     let bytes = arena_bytes(regions, count, &files);
     let (arena_at, words) = take_words(&mut memory, bytes, PAGE, kind, "responses")?;
     let mut arena = Arena::new(words, HHDM + arena_at);
-    let gdt = GdtPointer::to(arena.words(&smp::GDT)?);
+    let gdt = TablePointer::new(arena.words(&smp::GDT)?, smp::GDT.len());
 
     let trampoline = match count {
         0 | 1 => None,
         _ => Some(memory.allocate(PAGE, PAGE, TRAMPOLINE_WINDOW, kind, "the AP trampoline")?),
     };
-    let tables = build_tables(&mut memory, &plan, image_at, trampoline)?;
+    let page_tables = build_tables(&mut memory, &plan, image_at, trampoline)?;
+    let environment = Environment { page_tables, gdt, idt };
 
     // SAFETY: 1. Present page tables are identity maps of write-back memory. 2. The loader writes
     // to no read-only page.
@@ -175,10 +181,9 @@ pub unsafe fn start(machine: Machine, payload: Payload) -> Result<Infallible, Er
     unsafe { cpu::mask_interrupts(&acpi.io_apics) };
     let processors = match cpus {
         Some(cpus) => {
-            let setup = Setup { trampoline, tables, gdt };
-            // SAFETY: 1. Tables and GDT are final; the trampoline page is mapped in both. 2. Each
-            // CPU has a stack of its own. 3. The caller vouches for the other CPUs.
-            Some(unsafe { cpus.start(&mut arena, &setup, stack_end) }?)
+            // SAFETY: 1. Tables are final, and the trampoline page is mapped. 2. Each CPU has a stack
+            // of its own. 3. The caller vouches for the other CPUs.
+            Some(unsafe { cpus.start(&mut arena, trampoline, environment, stack_end) }?)
         }
         None => None,
     };
@@ -196,9 +201,25 @@ pub unsafe fn start(machine: Machine, payload: Payload) -> Result<Infallible, Er
         processors: processors.as_ref(),
     };
     respond(&mut requests, &mut arena, &facts)?;
-    // SAFETY: 1. `build_tables` mapped the entry code, the direct map with stack and GDT, and the
-    // kernel. 2. Nothing of ours is used any more.
-    unsafe { smp::enter(tables, stack_end(0), entry, gdt) }
+    // SAFETY: 1. `build_tables` mapped the entry code, the direct map with stack, GDT and IDT, and
+    // the kernel. 2. Nothing of ours is used any more.
+    unsafe { smp::enter(&environment, stack_end(0), entry) }
+}
+
+/// Exceptions end in a line on COM1 from here on. Makes two tables in the page at `address`, since
+/// the kernel's code segment has another selector; gives the kernel's, in the direct map.
+///
+/// # Safety
+/// The page is not used for anything else, and interrupts are off.
+unsafe fn catch_faults(address: u64, page: &mut [u64]) -> TablePointer {
+    let ours = faults::table(faults::code_selector());
+    let kernels = faults::table(smp::CODE_SELECTOR);
+    let length = ours.len();
+    page[..length].copy_from_slice(&ours);
+    page[length..2 * length].copy_from_slice(&kernels);
+    // SAFETY: 1. The table is for this CPU's code segment. 2. The caller vouches for the page.
+    unsafe { faults::load(TablePointer::new(address, length)) };
+    TablePointer::new(HHDM + address + size_of_val(&ours) as u64, length)
 }
 
 /// # Safety
@@ -242,9 +263,10 @@ fn build_tables(
         let physical = image_at + (pages.start - plan.pages.start);
         tables.map(pages.start, physical, pages.end - pages.start, access, Cache::WriteBack)?;
     }
-    let code = smp::entry_code();
-    let (start, end) = (page_floor(code.start), page_ceil(code.end));
-    tables.map(start, start, end - start, 0, Cache::WriteBack)?;
+    for code in [smp::entry_code(), faults::code()] {
+        let (start, end) = (page_floor(code.start), page_ceil(code.end));
+        tables.map(start, start, end - start, 0, Cache::WriteBack)?;
+    }
     if let Some(page) = trampoline {
         tables.map(page, page, PAGE, WRITE, Cache::WriteBack)?;
     }
@@ -265,12 +287,6 @@ fn direct_map(regions: &[crate::memory::Region]) -> Vec<(Range<u64>, Cache)> {
         }
     }
     runs
-}
-
-struct Setup {
-    trampoline: Option<u64>,
-    tables: u64,
-    gdt: GdtPointer,
 }
 
 struct Cpus {
@@ -305,20 +321,20 @@ impl Cpus {
     /// Starts all but the boot CPU. Who does not come up is left out, and named on COM1.
     ///
     /// # Safety
-    /// 1. What is in `setup` is final, as [`Starter::new`] wants it. 2. `stack_end` is another one
-    ///    for each index below the number of CPUs; 0 is not taken here. 3. No other CPU is needed.
+    /// 1. `trampoline` and `environment` are as [`Starter::new`] wants them. 2. `stack_end` is another
+    ///    one for each index below the number of CPUs; 0 is not taken here. 3. No other CPU is needed.
     unsafe fn start(
         self,
         arena: &mut Arena<'_>,
-        setup: &Setup,
+        trampoline: Option<u64>,
+        environment: Environment,
         stack_end: impl Fn(usize) -> u64,
     ) -> Result<Processors, Error> {
         let boot_apic_id = self.apic.id();
         let others = || self.list.iter().filter(|processor| processor.apic_id != boot_apic_id);
-        // SAFETY: The caller vouches for `setup`.
-        let starter = setup.trampoline.map(|page| unsafe {
-            Starter::new(page, self.apic, setup.tables, setup.gdt, self.x2apic)
-        });
+        // SAFETY: The caller vouches for both.
+        let start = |page| unsafe { Starter::new(page, self.apic, environment, self.x2apic) };
+        let starter = trampoline.map(start);
         if let Some(starter) = &starter {
             // SAFETY: All but this one, and none is needed.
             unsafe { starter.reset(others().map(|processor| processor.apic_id)) };

@@ -203,7 +203,10 @@ impl Apic {
                 }
             }
             // SAFETY: 1. The register exists in x2APIC mode. 2. The caller vouches for the command.
+            // The fences make earlier stores visible first: x2APIC writes do not wait for them
+            // (Intel SDM volume 3, section 11.12.3).
             Apic::Registers => unsafe {
+                asm!("mfence", "lfence", options(nostack));
                 write_msr(X2APIC_ICR, u64::from(apic_id) << 32 | u64::from(command));
             },
         }

@@ -7,7 +7,8 @@
 //!
 //! Pure parts ([`config`], [`memory`], [`elf`], [`image`], [`paging`], [`protocol`], [`acpi`],
 //! [`clock`]) work on slices and are tested on the host. Hardware is touched in [`cpu`],
-//! [`serial`], [`smp`] and [`boot`] only.
+//! [`serial`], [`smp`], [`faults`] and
+//! [`boot`] only.
 #![cfg_attr(not(test), no_std)]
 #![allow(unsafe_code)]
 
@@ -20,6 +21,7 @@ pub mod config;
 pub mod cpu;
 pub mod elf;
 pub mod error;
+pub mod faults;
 pub mod image;
 pub mod memory;
 pub mod paging;

@@ -12,6 +12,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::cpu::{Apic, PAT_LAYOUT, delay, has_no_execute};
+use crate::faults::TablePointer;
 
 /// Where the mailbox lies in the trampoline page. Below it is a small stack.
 const MAILBOX: usize = 0xf80;
@@ -39,23 +40,8 @@ pub const GDT: [u64; 7] = [
     0x00cf_9300_0000_0000,
 ];
 
-/// What `lgdt` reads in 64-bit mode.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, packed)]
-pub struct GdtPointer {
-    /// Bytes minus one.
-    pub limit: u16,
-    /// Virtual address.
-    pub base: u64,
-}
-
-impl GdtPointer {
-    /// The pointer to a copy of [`GDT`] at `base`.
-    #[must_use]
-    pub fn to(base: u64) -> GdtPointer {
-        GdtPointer { limit: size_of_val(&GDT) as u16 - 1, base }
-    }
-}
+/// The selector of [`GDT`]'s 64-bit code segment.
+pub const CODE_SELECTOR: u16 = 0x28;
 
 /// What a starting CPU reads; the trampoline knows the offsets.
 #[repr(C)]
@@ -63,15 +49,17 @@ struct Mailbox {
     page_tables: u64,
     entry: u64,
     stack: u64,
-    gdt: GdtPointer,
+    gdt: TablePointer,
     flags: u16,
     ready: AtomicU32,
     pat: u64,
+    idt: TablePointer,
 }
 
 const _: () = assert!(core::mem::offset_of!(Mailbox, flags) == 34);
 const _: () = assert!(core::mem::offset_of!(Mailbox, ready) == 36);
 const _: () = assert!(core::mem::offset_of!(Mailbox, pat) == 40);
+const _: () = assert!(core::mem::offset_of!(Mailbox, idt) == 48);
 
 unsafe extern "C" {
     static serix_trampoline: u8;
@@ -148,6 +136,7 @@ global_asm!(
     "65: movq (0xf80 + 8)(%rbx), %rdi",
     "    movq (0xf80 + 16)(%rbx), %rsp",
     "    lgdt (0xf80 + 24)(%rbx)",
+    "    lidt (0xf80 + 48)(%rbx)",
     "    pushq $0x28",
     "    leaq 66f(%rip), %rax",
     "    pushq %rax",
@@ -191,12 +180,14 @@ global_asm!(
     "    xorl %r14d, %r14d",
     "    xorl %r15d, %r15d",
     "    ret",
-    // The boot CPU comes here: RDI page tables, RSI stack, RDX entry, RCX pointer to GDT.
+    // The boot CPU comes here: RDI page tables, RSI stack, RDX entry, RCX and R8 pointers to GDT and
+    // IDT, which are read while the loader's tables map them.
     ".global serix_enter",
     "serix_enter:",
     "    cli",
     "    cld",
     "    lgdt (%rcx)",
+    "    lidt (%r8)",
     "    movq %rdi, %cr3",
     "    movq %rsi, %rsp",
     "    pushq $0x28",
@@ -217,7 +208,13 @@ global_asm!(
 );
 
 unsafe extern "sysv64" {
-    fn serix_enter(page_tables: u64, stack: u64, entry: u64, gdt: *const GdtPointer) -> !;
+    fn serix_enter(
+        page_tables: u64,
+        stack: u64,
+        entry: u64,
+        gdt: *const TablePointer,
+        idt: *const TablePointer,
+    ) -> !;
 }
 
 /// The bytes of code that must be identity mapped while the boot CPU changes page tables.
@@ -229,11 +226,24 @@ pub fn entry_code() -> core::ops::Range<u64> {
 /// Leaves for the kernel, on this CPU.
 ///
 /// # Safety
-/// 1. `page_tables` maps [`entry_code`] where it is now, and `stack`, `entry` and the GDT in the
-///    kernel's way. 2. Nothing of the loader's is used afterwards.
-pub unsafe fn enter(page_tables: u64, stack: u64, entry: u64, gdt: GdtPointer) -> ! {
-    // SAFETY: 1. The caller vouches for mapping and addresses. 2. `gdt` is read before CR3 changes.
-    unsafe { serix_enter(page_tables, stack, entry, &gdt) }
+/// 1. `environment.page_tables` maps [`entry_code`] where it is now, `stack` and `entry`, and what
+///    `environment` points to. 2. Nothing of the loader's is used afterwards.
+pub unsafe fn enter(environment: &Environment, stack: u64, entry: u64) -> ! {
+    let Environment { page_tables, gdt, idt } = environment;
+    // SAFETY: 1. The caller vouches for mapping and addresses. 2. Both pointers are read before CR3
+    // changes.
+    unsafe { serix_enter(*page_tables, stack, entry, gdt, idt) }
+}
+
+/// What every CPU runs on when it enters the kernel.
+#[derive(Debug, Clone, Copy)]
+pub struct Environment {
+    /// Physical address of the top-level page table, below 4 GiB.
+    pub page_tables: u64,
+    /// A copy of [`GDT`], by its address under these page tables.
+    pub gdt: TablePointer,
+    /// A table of [`crate::faults`], likewise.
+    pub idt: TablePointer,
 }
 
 /// Starts CPUs into the trampoline.
@@ -241,8 +251,7 @@ pub unsafe fn enter(page_tables: u64, stack: u64, entry: u64, gdt: GdtPointer) -
 pub struct Starter {
     page: u64,
     apic: Apic,
-    page_tables: u64,
-    gdt: GdtPointer,
+    environment: Environment,
     x2apic: bool,
 }
 
@@ -251,22 +260,16 @@ impl Starter {
     ///
     /// # Safety
     /// 1. `page` is the loader's own page within [`TRAMPOLINE_WINDOW`], identity mapped here and in
-    ///    `page_tables`. 2. `page_tables` is below 4 GiB. 3. `gdt` is valid under `page_tables`. 4.
-    ///    `apic` is this CPU's.
+    ///    the environment's page tables. 2. The environment is as its fields say. 3. `apic` is this
+    ///    CPU's.
     #[must_use]
-    pub unsafe fn new(
-        page: u64,
-        apic: Apic,
-        page_tables: u64,
-        gdt: GdtPointer,
-        x2apic: bool,
-    ) -> Self {
+    pub unsafe fn new(page: u64, apic: Apic, environment: Environment, x2apic: bool) -> Self {
         let code = entry_code();
         let length = (code.end - code.start) as usize;
         assert!(length <= MAILBOX - 64, "the trampoline grew into its stack");
         // SAFETY: 1. The code lies in this program. 2. The page is ours and not the program.
         unsafe { ptr::copy_nonoverlapping(&raw const serix_trampoline, page as *mut u8, length) };
-        Starter { page, apic, page_tables, gdt, x2apic }
+        Starter { page, apic, environment, x2apic }
     }
 
     /// Resets the CPUs with these APIC ids, all at once since that takes the longest.
@@ -292,13 +295,14 @@ impl Starter {
         let no_execute = if has_no_execute() { FLAG_NO_EXECUTE } else { 0 };
         let mailbox = (self.page as usize + MAILBOX) as *mut Mailbox;
         let letter = Mailbox {
-            page_tables: self.page_tables,
+            page_tables: self.environment.page_tables,
             entry,
             stack,
-            gdt: self.gdt,
+            gdt: self.environment.gdt,
             flags: x2apic | no_execute,
             ready: AtomicU32::new(0),
             pat: PAT_LAYOUT,
+            idt: self.environment.idt,
         };
         // SAFETY: 1. The page is ours (see `new`), aligned, and its last 128 bytes hold a mailbox.
         // 2. No CPU reads it now: the one before said that it is ready, or never came up and was

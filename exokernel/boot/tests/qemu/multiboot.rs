@@ -220,3 +220,24 @@ fn machines_that_cannot_do_it_are_refused() {
         "{line}"
     );
 }
+
+#[test]
+fn faults_before_the_kernel_has_handlers_are_told() {
+    if !qemu_is_there("faults") {
+        return;
+    }
+    let kernel = guest().join("boot-test-kernel");
+    let volume = Volume::new().link(&kernel, "kernel.elf");
+    let faults = |what: &str| {
+        let arguments = ["-M", "q35", "-cpu", "max", "-m", "64M", "-smp", "2", "-append", what];
+        let outcome = volume.boot(&arguments);
+        assert_eq!(outcome.status, REFUSED, "{}", outcome.log);
+        outcome.line("loader: exception 0x00000000000000").to_string()
+    };
+    let undefined = faults("fault=ud");
+    assert!(undefined.starts_with("06 at 0xffffffff801"), "{undefined}");
+    let page = faults("fault=page");
+    assert!(page.starts_with("0e at 0xffffffff801"), "{page}");
+    let facts = ", error code 0x0000000000000002, address 0xffff8ffffffff000";
+    assert!(page.ends_with(facts), "{page}");
+}

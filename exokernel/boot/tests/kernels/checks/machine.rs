@@ -25,6 +25,11 @@ pub(super) fn exit(value: u8) -> ! {
     }
 }
 
+pub(super) fn undefined_instruction() -> ! {
+    // SAFETY: Ends in the handler that the loader set up.
+    unsafe { asm!("ud2", options(noreturn)) }
+}
+
 fn msr(register: u32) -> u64 {
     let (low, high): (u32, u32);
     // SAFETY: Callers name registers that every x86-64 CPU has.

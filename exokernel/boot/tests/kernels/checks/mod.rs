@@ -76,6 +76,12 @@ extern "sysv64" fn main(registers: u64, stack: u64, return_address: u64) -> ! {
     let hhdm = HHDM.get_response().expect("HHDM").offset();
     assert_eq!(hhdm, 0xffff_8000_0000_0000);
     machine::check_state();
+    let line = COMMAND_LINE.get_response().expect("command line").cmdline().to_bytes();
+    match line {
+        b"fault=ud" => machine::undefined_instruction(),
+        b"fault=page" => touch(0xffff_8fff_ffff_f000),
+        _ => {}
+    }
     check_plain();
     check_memory(hhdm);
     check_image(hhdm);
