@@ -1,0 +1,139 @@
+//! Cargo, as a program of its own.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::places::Places;
+use crate::report::Progress;
+
+/// Calls of cargo for one checkout and one target folder.
+pub(crate) struct Cargo<'a> {
+    places: &'a Places,
+}
+
+/// What is used of a package's manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Package {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its folder, relative to the checkout.
+    pub(crate) folder: String,
+    /// Names of its programs.
+    pub(crate) programs: Vec<String>,
+    /// Packages of the workspace that it is built from; those of tests do not count.
+    pub(crate) uses: Vec<String>,
+}
+
+impl<'a> Cargo<'a> {
+    /// For this checkout.
+    pub(crate) const fn new(places: &'a Places) -> Self {
+        Self { places }
+    }
+
+    /// The command `cargo WORDS`, in the checkout.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command
+            .args(words)
+            .current_dir(&self.places.source)
+            .env("CARGO_TARGET_DIR", &self.places.target)
+            .env_remove("CARGO_MANIFEST_DIR")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Builds `packages` for the guest.
+    ///
+    /// # Errors
+    /// What the compiler said has been printed.
+    pub(crate) fn build_guest(
+        &self,
+        packages: &[String],
+        verbose: bool,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        let words = ["build", "--profile", "guest", "--target", "x86_64-unknown-none"];
+        let mut command = self.command(&words);
+        for package in packages {
+            command.args(["--package", package]);
+        }
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("cannot start cargo")?;
+        let stderr = child.stderr.take().context("cargo has no standard error")?;
+        let said = follow(BufReader::new(stderr), verbose, progress);
+        let status = child.wait()?;
+        if !status.success() {
+            if !verbose {
+                said.iter().for_each(|line| progress.note(line));
+            }
+            bail!("cargo could not build {}", packages.join(", "));
+        }
+        Ok(())
+    }
+
+    /// The packages of the workspace.
+    pub(crate) fn packages(&self) -> Result<Vec<Package>> {
+        let output = self
+            .command(&["metadata", "--format-version", "1", "--no-deps", "--offline"])
+            .output()
+            .context("cannot start cargo")?;
+        if !output.status.success() {
+            bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        let metadata: Value = serde_json::from_slice(&output.stdout)?;
+        let packages = metadata["packages"].as_array().context("cargo metadata has no packages")?;
+        let packages = packages.iter().map(|package| read_package(package, &self.places.source));
+        packages.collect::<Option<_>>().context("cargo metadata is not as expected")
+    }
+}
+
+/// Reads what cargo says; the stage is busy once cargo compiles or fetches.
+fn follow(lines: impl BufRead, verbose: bool, progress: &mut Progress) -> Vec<String> {
+    const WORK: [&str; 4] = ["Compiling", "Downloading", "Updating", "Blocking"];
+    let mut said = Vec::new();
+    for line in lines.split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        if WORK.iter().any(|word| line.trim_start().starts_with(word)) {
+            progress.busy();
+        }
+        if verbose {
+            progress.note(&line);
+        }
+        said.push(line);
+    }
+    said
+}
+
+fn read_package(package: &Value, source: &Path) -> Option<Package> {
+    let manifest = Path::new(package["manifest_path"].as_str()?);
+    let folder = manifest.parent()?.strip_prefix(source.canonicalize().ok()?).ok()?;
+    let is = |value: &Value, wanted: &str| {
+        value.as_array().is_some_and(|all| all.iter().any(|one| one == wanted))
+    };
+    let targets = package["targets"].as_array()?.iter().filter(|target| is(&target["kind"], "bin"));
+    let uses = package["dependencies"].as_array()?.iter();
+    let uses = uses.filter(|used| used["path"].is_string() && used["kind"] != "dev");
+    Some(Package {
+        name: package["name"].as_str()?.to_owned(),
+        folder: folder.to_str()?.to_owned(),
+        programs: targets.filter_map(|target| Some(target["name"].as_str()?.to_owned())).collect(),
+        uses: uses.filter_map(|used| Some(used["name"].as_str()?.to_owned())).collect(),
+    })
+}
+
+/// For each program `serix-NAME` of the workspace, by NAME: its package.
+pub(crate) fn guest_programs(packages: &[Package]) -> BTreeMap<String, String> {
+    let programs = packages.iter().flat_map(|package| {
+        package.programs.iter().map(move |program| (program, package.name.clone()))
+    });
+    programs
+        .filter_map(|(program, package)| {
+            Some((program.strip_prefix("serix-")?.to_owned(), package))
+        })
+        .collect()
+}

@@ -1,0 +1,7 @@
+//! Building the guest's programs with cargo, and holding products still while they are taken.
+
+mod cargo;
+mod lock;
+
+pub(crate) use cargo::{Cargo, guest_programs};
+pub(crate) use lock::Lock;

@@ -1,0 +1,14 @@
+//! The machine: QEMU with its arguments, its folder, its log and its end.
+
+mod accelerator;
+mod arguments;
+mod folder;
+pub(crate) mod launch;
+mod log;
+mod qemu;
+
+pub(crate) use accelerator::{Accelerator, Choice};
+pub(crate) use arguments::{Drive, Machine};
+pub(crate) use folder::RunFolder;
+pub(crate) use log::{Follower, find_line, write_header};
+pub(crate) use qemu::{End, Qemu, end_of};

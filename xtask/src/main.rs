@@ -1,0 +1,48 @@
+//! `cargo xtask`: builds, runs, tests and checks Serix. One file for each command; the folders hold
+//! what they share.
+
+mod build;
+mod image;
+mod link;
+mod machine;
+mod places;
+mod report;
+mod run;
+mod setup;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Status when set-up or the command line is at fault, never the program.
+const SETUP_FAILED: u8 = 125;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, propagate_version = true)]
+#[command(about = "Builds, runs, tests and checks Serix", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Options),
+    #[command(hide = true)]
+    Launch(machine::launch::Options),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing more can be done if even this cannot be printed.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { SETUP_FAILED } else { 0 });
+        }
+    };
+    match cli.command {
+        Command::Run(options) => ExitCode::from(run::run(&options)),
+        Command::Launch(options) => machine::launch::run(&options),
+    }
+}

@@ -1,0 +1,171 @@
+//! `cargo xtask run`: a machine, a session in it, and the program's own standard streams.
+
+mod boot;
+mod manifest;
+mod options;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+pub(crate) use options::Options;
+
+use crate::image::{self, Cached, Kept, Source};
+use crate::link::{Ends, Link};
+use crate::machine::{Accelerator, Drive, Follower, Machine, Qemu, RunFolder, write_header};
+use crate::places::{Places, create_folder};
+use crate::report::{Outcome, Progress, say};
+use crate::setup::{
+    Policy, RustPart, Tool, ensure, ensure_rust, ensure_space, find_busybox, qemu_version,
+};
+
+/// Set-up, guest programs, libOS, root image, machine.
+const STAGES: usize = 5;
+/// Logs that are kept below the target folder.
+const LOGS_KEPT: usize = 20;
+
+/// Runs, says how it ended, and gives the exit status.
+pub(crate) fn run(options: &Options) -> u8 {
+    let outcome = attempt(options).unwrap_or_else(|error| Outcome::Setup(format!("{error:#}")));
+    let line = outcome.line();
+    if let Some(file) = &options.status_file
+        && let Err(error) = std::fs::write(file, format!("{line}\n"))
+    {
+        say(&format!("xtask: cannot write {}: {error}", file.display()));
+    }
+    if outcome.is_announced() {
+        say(&line);
+    }
+    outcome.status()
+}
+
+/// Everything that lives as long as the machine, in the order in which it is to end.
+struct Parts {
+    qemu: Qemu,
+    link: Link,
+    follower: Option<Follower>,
+    _image: Cached,
+    _kept: Option<Kept>,
+    folder: RunFolder,
+}
+
+fn attempt(options: &Options) -> Result<Outcome> {
+    let (notices, inbox) = channel();
+    watch::signals(notices.clone())?;
+    let start = Instant::now();
+    let mut progress = Progress::new(STAGES, options.verbose);
+    let places = Places::find()?;
+    let log = log_file(options, &places)?;
+    let mut parts = prepare(options, &places, &log, &notices, &mut progress)?;
+    drop(progress);
+    let limits = watch::Limits { start, timeout: options.timeout.map(Duration::from_secs_f64) };
+    let outcome = watch::watch(&mut parts.qemu, &mut parts.link, &inbox, &limits, &log);
+    // The machine is at its end before its last words are copied and its folder goes.
+    drop(parts.qemu);
+    drop(parts.follower);
+    drop(parts.folder);
+    outcome
+}
+
+fn prepare(
+    options: &Options,
+    places: &Places,
+    log: &std::path::Path,
+    notices: &std::sync::mpsc::Sender<crate::link::Notice>,
+    progress: &mut Progress,
+) -> Result<Parts> {
+    progress.stage("tools");
+    let manifest = manifest::read(options)?;
+    let (qemu_path, version) = tools(options, places, progress)?;
+    let folder = RunFolder::create(places)?;
+    let boot = boot::programs(options, places, &manifest, &folder, progress)?;
+    progress.stage("root image");
+    let image = root_image(options, places, progress)?;
+    let kept = options.keep.then(|| Kept::open(places, &image, options.fresh)).transpose()?;
+    progress.stage("machine");
+    let drives = drives(options, &image, kept.as_ref());
+    let accelerator = Accelerator::choose(options.accel, options.icount, &qemu_path, &boot.loader)?;
+    let machine = Machine {
+        accelerator,
+        memory: options.mem,
+        cores: options.smp,
+        loader: boot.loader,
+        modules: boot.modules,
+        log: log.to_owned(),
+        link: folder.file("link"),
+        drives,
+    };
+    let arguments = machine.arguments();
+    write_header(log, places, &version, &qemu_path, &arguments)?;
+    let follower = options.verbose.then(|| Follower::start(log)).transpose()?;
+    progress.clear();
+    let link = Link::start(&machine.link, Ends::standard()?, notices)?;
+    let qemu = Qemu::start(&qemu_path, &arguments, &folder)?;
+    Ok(Parts { qemu, link, follower, _image: image, _kept: kept, folder })
+}
+
+fn tools(options: &Options, places: &Places, progress: &mut Progress) -> Result<(PathBuf, String)> {
+    let policy = if options.no_install { Policy::Refuse } else { Policy::Install };
+    let mut wanted = vec![Tool::Qemu, Tool::E2fsprogs];
+    if options.rootfs.is_none() {
+        wanted.push(Tool::Busybox);
+    }
+    ensure_space(&places.target)?;
+    ensure(&wanted, policy, progress)?;
+    if options.binaries.is_none() {
+        ensure_rust(&[RustPart::GuestTarget], &places.source, policy, progress)?;
+    }
+    qemu_version()
+}
+
+fn root_image(options: &Options, places: &Places, progress: &mut Progress) -> Result<Cached> {
+    let source = match &options.rootfs {
+        None => Source::Busybox(find_busybox()?),
+        Some(path) if path.is_dir() => Source::Folder(path.clone()),
+        Some(path) => Source::Image(path.clone()),
+    };
+    image::root_image(places, &source, &options.add, progress)
+}
+
+fn drives(options: &Options, image: &Cached, kept: Option<&Kept>) -> Vec<Drive> {
+    let root = match kept {
+        Some(kept) => Drive { image: kept.image.clone(), throw_away: false },
+        None => Drive { image: image.image.clone(), throw_away: true },
+    };
+    let further = options.disk.iter();
+    let further = further.map(|disk| Drive { image: disk.clone(), throw_away: false });
+    std::iter::once(root).chain(further).collect()
+}
+
+/// The log's path, absolute: QEMU gets it.
+fn log_file(options: &Options, places: &Places) -> Result<PathBuf> {
+    if let Some(log) = &options.log {
+        return std::path::absolute(log).context("--log");
+    }
+    let folder = places.serix_folder("logs")?;
+    create_folder(&folder)?;
+    prune_logs(&folder);
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+    Ok(folder.join(format!("{now}-{}.log", std::process::id())))
+}
+
+/// Removes the oldest logs; their names sort by time.
+fn prune_logs(folder: &std::path::Path) {
+    let Ok(entries) = folder.read_dir() else { return };
+    let mut logs: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    logs.sort();
+    let spare = (logs.len() + 1).saturating_sub(LOGS_KEPT);
+    for log in &logs[..spare] {
+        // A log that cannot be removed costs room, nothing else.
+        let _ = std::fs::remove_file(log);
+    }
+}
+
+/// Refuses a path that is not there, with the option's name.
+fn ensure_exists(option: &str, path: &std::path::Path) -> Result<()> {
+    ensure!(path.exists(), "{option}: there is no {}", path.display());
+    Ok(())
+}

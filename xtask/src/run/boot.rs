@@ -1,0 +1,122 @@
+//! What the loader gets: the kernel and the boot modules, under the names that `limine.conf` gives
+//! them, in the run's folder, where no later build changes them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serix_manifest::Manifest;
+
+use super::Options;
+use crate::build::{Cargo, Lock, guest_programs};
+use crate::machine::RunFolder;
+use crate::places::{Places, create_folder};
+use crate::report::Progress;
+
+/// Programs that every machine needs, as `(program, name for the loader)`.
+const LOADER: &str = "boot";
+const KERNEL: (&str, &str) = ("kernel", "kernel.elf");
+const INIT: &str = "init";
+const MANIFEST: &str = "manifest";
+const CONFIGURATION: &str = "limine.conf";
+
+/// The files for QEMU.
+pub(super) struct Boot {
+    pub(super) loader: PathBuf,
+    /// First the loader's configuration, then what it names.
+    pub(super) modules: Vec<PathBuf>,
+}
+
+/// Builds the programs and puts them, the manifest and the configuration into `folder`.
+pub(super) fn programs(
+    options: &Options,
+    places: &Places,
+    manifest: &Manifest,
+    folder: &RunFolder,
+    progress: &mut Progress,
+) -> Result<Boot> {
+    let into = folder.file("boot");
+    create_folder(&into)?;
+    let base = [LOADER, KERNEL.0, INIT];
+    let libraries: BTreeSet<_> = manifest.sessions.iter().map(|one| one.libos.as_str()).collect();
+    let known = known_programs(options, places)?;
+    if let Some(libos) = libraries.iter().find(|libos| !known.contains_key(**libos)) {
+        bail!("the manifest names a libOS `{libos}`, and there is no program serix-{libos}");
+    }
+    let from = options.binaries.clone().unwrap_or_else(|| places.guest_binaries());
+    let take = |program: &str, name: &str| take(&from, program, &into.join(name));
+    // Between build and copy, no other run may build.
+    let _turn = Lock::wait(&places.serix_folder(".")?.join("build.lock"))?;
+    progress.stage("kernel");
+    build(options, places, &base, &known, progress)?;
+    progress.stage("libOS");
+    build(options, places, &Vec::from_iter(libraries.iter().copied()), &known, progress)?;
+    take(LOADER, "serix-boot")?;
+    take(KERNEL.0, KERNEL.1)?;
+    let mut modules = vec![INIT];
+    modules.extend(&libraries);
+    for module in &modules {
+        take(module, module)?;
+    }
+    std::fs::write(into.join(MANIFEST), manifest.to_string())?;
+    modules.push(MANIFEST);
+    std::fs::write(into.join(CONFIGURATION), configuration(&modules))?;
+    let names = [CONFIGURATION, KERNEL.1].into_iter().chain(modules);
+    let modules = names.map(|name| into.join(name)).collect();
+    Ok(Boot { loader: into.join("serix-boot"), modules })
+}
+
+/// The guest programs there are, by name, with their packages.
+fn known_programs(options: &Options, places: &Places) -> Result<BTreeMap<String, String>> {
+    let Some(folder) = &options.binaries else {
+        return Ok(guest_programs(&Cargo::new(places).packages()?));
+    };
+    let entries = folder.read_dir();
+    let entries = entries.with_context(|| format!("--binaries: no {}", folder.display()))?;
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    Ok(names
+        .filter_map(|name| Some((name.strip_prefix("serix-")?.to_owned(), name.clone())))
+        .collect())
+}
+
+fn build(
+    options: &Options,
+    places: &Places,
+    programs: &[&str],
+    known: &BTreeMap<String, String>,
+    progress: &mut Progress,
+) -> Result<()> {
+    if options.binaries.is_some() {
+        return Ok(());
+    }
+    let package = |program: &&str| {
+        let package = known.get(*program);
+        package.cloned().with_context(|| format!("the workspace has no program serix-{program}"))
+    };
+    let packages = programs.iter().map(package).collect::<Result<BTreeSet<_>>>()?;
+    let packages: Vec<_> = packages.into_iter().collect();
+    Cargo::new(places).build_guest(&packages, options.verbose, progress)
+}
+
+fn take(from: &Path, program: &str, to: &Path) -> Result<()> {
+    let from = from.join(format!("serix-{program}"));
+    // Cargo replaces its products and does not write into them, so a second name is as good as a copy.
+    if std::fs::hard_link(&from, to).is_err() {
+        std::fs::copy(&from, to).with_context(|| format!("no {}", from.display()))?;
+    }
+    Ok(())
+}
+
+/// An entry like that of the repository's `limine.conf`, with these modules.
+fn configuration(modules: &[&str]) -> String {
+    let mut text = format!(
+        "timeout: 0\n\n/Serix\n    protocol: limine\n    path: boot():/serix/{}\n",
+        KERNEL.1
+    );
+    for module in modules {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "    module_path: boot():/serix/{module}");
+    }
+    text
+}

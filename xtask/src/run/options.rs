@@ -1,0 +1,120 @@
+//! The command line of `run`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::image::Addition;
+use crate::machine::Choice;
+
+/// Runs a Linux program on Serix, in QEMU, with this command's own standard streams
+///
+/// Without a program, a shell. The exit status is the program's (128 + n for a signal n); 121 kernel
+/// panic, 124 --timeout, 125 set-up or QEMU failed, 126 not executable, 127 not found. Standard input
+/// is read ahead by up to 128 KiB.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Bring a file or folder of the host into the root image (repeatable)
+    #[arg(long, value_name = "HOST:GUEST")]
+    pub(super) add: Vec<Addition>,
+    /// Set an environment variable of the program (repeatable)
+    #[arg(long, value_name = "K=V", value_parser = variable)]
+    pub(super) env: Vec<OsString>,
+    /// Number of cores
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(super) smp: u32,
+    /// Memory of the machine, such as 64M or 1G
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory)]
+    pub(super) mem: u64,
+    /// What executes the guest's instructions
+    #[arg(long, value_enum, default_value_t = Choice::Auto)]
+    pub(super) accel: Choice,
+    /// Count instructions: one tick of the TSC each, the same on every machine
+    #[arg(long)]
+    pub(super) icount: bool,
+    /// Root file system: a folder, an ext4 image, or a disk image with a partition serix-root
+    #[arg(long, value_name = "DIR|IMAGE")]
+    pub(super) rootfs: Option<PathBuf>,
+    /// A further disk, written to: a raw image with a GUID partition table (repeatable)
+    #[arg(long, value_name = "IMAGE")]
+    pub(super) disk: Vec<PathBuf>,
+    /// Start the sessions of this manifest instead of one that is made up
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["env", "strace", "program"])]
+    pub(super) manifest: Option<PathBuf>,
+    /// End the machine after so many seconds, with status 124
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub(super) timeout: Option<f64>,
+    /// Show Linux calls and their results on standard error
+    #[arg(long)]
+    pub(super) strace: bool,
+    /// Keep what the guest writes in target/serix/root.img, and find it next time
+    #[arg(long)]
+    pub(super) keep: bool,
+    /// With --keep: make the image anew, losing what it holds
+    #[arg(long, requires = "keep")]
+    pub(super) fresh: bool,
+    /// Write the kernel log to this file (default: below target/serix/logs)
+    #[arg(long, value_name = "FILE")]
+    pub(super) log: Option<PathBuf>,
+    /// Write how the run ended to this file, as `xtask: KIND: …`
+    #[arg(long, value_name = "FILE")]
+    pub(super) status_file: Option<PathBuf>,
+    /// Show stages, the compiler's words and the kernel log on standard error
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+    /// Install nothing; say what is missing
+    #[arg(long)]
+    pub(super) no_install: bool,
+    /// Build nothing; take the guest's programs from this folder
+    #[arg(long, value_name = "DIR")]
+    pub(super) binaries: Option<PathBuf>,
+    /// Program of the guest and its arguments
+    #[arg(last = true, value_name = "PROGRAM ARGS")]
+    pub(super) program: Vec<OsString>,
+}
+
+fn variable(text: &str) -> Result<OsString, String> {
+    match text.find('=') {
+        Some(at) if at > 0 => Ok(text.into()),
+        _ => Err("expected K=V".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
+    let is_legal = seconds > 0.0 && seconds <= 1e9;
+    if is_legal { Ok(seconds) } else { Err("expected a number of seconds above 0".to_owned()) }
+}
+
+/// Bytes, in whole MiB.
+fn memory(text: &str) -> Result<u64, String> {
+    const EXPECTED: &str = "expected a size from 16M to 1024G, such as 64M or 1G";
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'M' | b'm') => (&text[..text.len() - 1], 20),
+        Some(b'G' | b'g') => (&text[..text.len() - 1], 30),
+        _ => return Err(EXPECTED.to_owned()),
+    };
+    let count: u64 = digits.parse().map_err(|_| EXPECTED.to_owned())?;
+    let bytes = count.checked_mul(1 << shift);
+    bytes.filter(|bytes| (16 << 20..=1 << 40).contains(bytes)).ok_or_else(|| EXPECTED.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_are_read() {
+        assert_eq!(memory("64M"), Ok(64 << 20));
+        assert_eq!(memory("2g"), Ok(2 << 30));
+        for bad in ["", "M", "64", "64K", "8M", "-1G", "99999999999999999G"] {
+            assert!(memory(bad).is_err(), "{bad}");
+        }
+        assert_eq!(seconds("0.5"), Ok(0.5));
+        for bad in ["", "0", "-1", "nan", "inf", "x"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+        assert!(variable("A=").is_ok() && variable("=x").is_err() && variable("A").is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! Parts of the Rust toolchain that the pinned version needs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use super::Policy;
+use super::tool::find_in_path;
+use crate::report::Progress;
+
+/// A part of a toolchain that rustup can add.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RustPart {
+    /// `core` and `alloc` for programs without an operating system.
+    GuestTarget,
+    /// `cargo clippy`.
+    Clippy,
+    /// `cargo fmt`.
+    Rustfmt,
+}
+
+impl RustPart {
+    const fn rustup_words(self) -> &'static [&'static str] {
+        match self {
+            Self::GuestTarget => &["target", "add", "x86_64-unknown-none"],
+            Self::Clippy => &["component", "add", "clippy"],
+            Self::Rustfmt => &["component", "add", "rustfmt"],
+        }
+    }
+
+    fn is_in(self, sysroot: &Path) -> bool {
+        match self {
+            Self::GuestTarget => sysroot.join("lib/rustlib/x86_64-unknown-none/lib").is_dir(),
+            Self::Clippy => sysroot.join("bin/cargo-clippy").exists(),
+            Self::Rustfmt => sysroot.join("bin/rustfmt").exists(),
+        }
+    }
+}
+
+/// Makes sure that the toolchain which builds the checkout at `source` has these parts.
+///
+/// # Errors
+/// One line that names the rustup command.
+pub(crate) fn ensure_rust(
+    parts: &[RustPart],
+    source: &Path,
+    policy: Policy,
+    progress: &mut Progress,
+) -> Result<()> {
+    let sysroot = sysroot(source)?;
+    for part in parts.iter().filter(|part| !part.is_in(&sysroot)) {
+        let words = part.rustup_words();
+        let line = format!("rustup {}", words.join(" "));
+        ensure!(
+            policy == Policy::Install,
+            "the Rust toolchain is incomplete; complete with: {line}"
+        );
+        let rustup = find_in_path("rustup").with_context(|| {
+            format!("the Rust toolchain is incomplete and there is no rustup to {line}")
+        })?;
+        progress.note(&format!("xtask: Rust toolchain: {line} (about 10 MB)"));
+        let status = Command::new(rustup)
+            .args(words)
+            .current_dir(source)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status();
+        ensure!(status.is_ok_and(|status| status.success()), "`{line}` failed");
+        ensure!(part.is_in(&sysroot), "`{line}` did not give what is needed");
+    }
+    Ok(())
+}
+
+fn sysroot(source: &Path) -> Result<PathBuf> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).args(["--print", "sysroot"]).current_dir(source).output();
+    let output = output.context("no rustc in PATH; install Rust with rustup")?;
+    ensure!(output.status.success(), "rustc does not say where it is");
+    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+}
