@@ -21,8 +21,9 @@ const STARTUP: u32 = 0x0000_4600;
 /// INIT to SIPI, and SIPI to SIPI: Intel SDM volume 3, section 9.4.4.1.
 const AFTER_INIT_US: u32 = 10_000;
 const AFTER_STARTUP_US: u32 = 200;
-/// How long a CPU may take to come up after its second SIPI.
-const START_LIMIT_US: u32 = 500_000;
+/// How long a CPU may take to come up after its second SIPI: long, since an emulated CPU is a thread
+/// of a host that may be busy.
+const START_LIMIT_US: u32 = 10_000_000;
 const FLAG_X2APIC: u16 = 1;
 const FLAG_NO_EXECUTE: u16 = 2;
 
@@ -325,5 +326,7 @@ impl Starter {
 /// Looks at `ready` for about a microsecond.
 fn is_set_soon(ready: &AtomicU32) -> bool {
     delay(1);
+    // Where one thread emulates all CPUs, this lets the others run.
+    core::hint::spin_loop();
     ready.load(Ordering::Acquire) != 0
 }

@@ -99,6 +99,9 @@ fn microvm() {
     }
     // Without ACPI there is no list of CPUs.
     boots("microvm,acpi=off", "boot-test-kernel", 1, "64M");
+    // Nothing but what a VM needs: no clock, no legacy interrupt controller and timer.
+    let bare = boots("microvm,rtc=off,pic=off,pit=off", "boot-test-kernel", 2, "64M");
+    assert_eq!(bare.line("date "), "0");
 }
 
 #[test]
@@ -109,6 +112,18 @@ fn sixteen_cpus_and_eight_gigabytes() {
     let outcome = boots("q35", "boot-test-kernel", 16, "8G");
     let usable: u64 = outcome.line("usable ").split(' ').next().unwrap().parse().unwrap();
     assert!((8 << 20) - 16384 < usable && usable < 8 << 20, "{usable} KiB of 8 GiB");
+}
+
+/// The CPUs take turns, and time is counted in instructions: the set-up of exact measurements.
+#[test]
+fn four_cpus_on_one_thread() {
+    if !qemu_is_there("one thread") {
+        return;
+    }
+    let machine = ["-M", "q35", "-cpu", "max", "-m", "64M", "-smp", "4"];
+    let count = ["-icount", "shift=0,sleep=off"];
+    let outcome = volume("boot-test-kernel").boot(&[&machine[..], &count].concat());
+    assert!(outcome.expect_content("one thread").line("cpus ").starts_with("4 "));
 }
 
 #[test]
