@@ -21,6 +21,9 @@ pub enum ExtentError {
 }
 
 impl Extent {
+    /// No units.
+    pub const EMPTY: Self = Self { base: 0, count: 0 };
+
     /// `count` units from `base` on; `None` if they wrap.
     #[must_use]
     pub const fn new(base: u64, count: u64) -> Option<Self> {

@@ -9,12 +9,16 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod binding;
+pub mod deadline;
 pub mod extent;
 pub mod grant;
 pub mod ids;
 pub mod ledger;
 pub mod nospec;
 pub mod seal;
+pub mod slices;
+pub mod watch;
 
 #[cfg(any(test, kani))]
 pub mod properties;

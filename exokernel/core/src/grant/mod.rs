@@ -49,10 +49,7 @@ const _: () = assert!(size_of::<Node>() == 64);
 impl Node {
     /// A node that is not in use; what fresh storage is filled with.
     pub const FREE: Self = Self {
-        range: match Extent::new(0, 0) {
-            Some(range) => range,
-            None => unreachable!(),
-        },
+        range: Extent::EMPTY,
         generation: 0,
         parent: NodeId::NONE,
         first_child: NodeId::NONE,

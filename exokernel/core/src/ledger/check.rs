@@ -87,7 +87,8 @@ impl Ledger<'_> {
         })
     }
 
-    fn indices(&self, frames: Range<u32>) -> Range<usize> {
+    /// The frames with these numbers that the ledger covers.
+    pub(super) fn indices(&self, frames: Range<u32>) -> Range<usize> {
         let end = (frames.end as usize).min(self.words.len());
         (frames.start as usize).min(end)..end
     }

@@ -34,7 +34,7 @@ pub struct MemoryRange {
     pub base: Frame,
     /// How many.
     pub count: u32,
-    /// `Free` for usable RAM, `Kernel` for what is in use already, `Device`.
+    /// `Free` for usable RAM, `Kernel` for what is in use already, `Device`, or `Absent`.
     pub kind: FrameKind,
 }
 
@@ -59,8 +59,9 @@ impl<'a> Ledger<'a> {
     }
 
     fn describe(&mut self, range: MemoryRange) {
-        let end = range.base.0.saturating_add(range.count) as usize;
-        let frames = range.base.0 as usize..end.min(self.words.len());
+        debug_assert!(!range.kind.is_owned(), "nobody owns anything yet");
+        let end = range.base.0.saturating_add(range.count);
+        let frames = self.indices(range.base.0..end);
         self.words[frames].iter_mut().for_each(|word| word.kind = range.kind);
     }
 

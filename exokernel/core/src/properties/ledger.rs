@@ -167,7 +167,8 @@ mod cases {
         let mut words = [FrameWord::ABSENT; 100];
         let free = MemoryRange { base: Frame(10), count: 1000, kind: FrameKind::Free };
         let device = MemoryRange { base: Frame(10), count: 2, kind: FrameKind::Device };
-        test(&mut Ledger::new([device, free].into_iter(), &mut words));
+        let beyond = MemoryRange { base: Frame(5000), count: u32::MAX, kind: FrameKind::Free };
+        test(&mut Ledger::new([device, free, beyond].into_iter(), &mut words));
     }
 
     #[test]

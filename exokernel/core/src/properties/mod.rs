@@ -4,9 +4,13 @@
 //! drivers: `cases` runs them with random inputs under `cargo test` (few under Miri), `proofs` gives them to
 //! Kani with every input in a bound. Kani itself has not run on them: see `kani_shim`.
 
+pub mod binding;
+pub mod deadline;
 pub mod grant;
 pub mod ledger;
 pub mod seal;
+pub mod slices;
+pub mod watch;
 
 /// How many random cases a property runs: Miri interprets, so there only a few.
 #[cfg(test)]
