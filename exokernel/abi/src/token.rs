@@ -75,6 +75,10 @@ kinds! {
     Interrupt = 9,
     /// The kernel log and the link to the host.
     Console = 10,
+    /// A page-table subtree.
+    Subtree = 11,
+    /// A transfer ring.
+    Ring = 12,
 }
 
 impl Kind {

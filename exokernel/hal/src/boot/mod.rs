@@ -68,6 +68,13 @@ fn stack_top(core: u64) -> u64 {
     KERNEL_MEMORY + core * CORE_STRIDE + (1 + STACK_PAGES) * PAGE_SIZE as u64
 }
 
+/// Whether an address is on the mapped part of a kernel stack.
+pub(crate) fn on_kernel_stack(address: u64) -> bool {
+    let top = stack_top(0);
+    let on = |top: u64, pages: u64| (top - pages * PAGE_SIZE as u64..top).contains(&address);
+    on(top, STACK_PAGES) || (0..descriptors::IST_COUNT as u64).any(|index| on(ist_top(0, index), IST_PAGES))
+}
+
 fn ist_top(core: u64, index: u64) -> u64 {
     stack_top(core) + (index + 1) * (1 + IST_PAGES) * PAGE_SIZE as u64
 }
@@ -164,4 +171,19 @@ fn hpet_registers(address: u64) -> Option<*mut u64> {
     // SAFETY: the HPET table says that its registers are there.
     let registers = unsafe { kernel_map::map_device(PhysicalAddress(address), 1024) }?;
     Some(registers.cast())
+}
+
+/// Defines the kernel's entry point, which brings the core up and calls the given function on the kernel stack.
+#[macro_export]
+macro_rules! entry_point {
+    ($main:path) => {
+        // SAFETY: the linker script names `_start` as the entry; nothing else has this name.
+        #[unsafe(no_mangle)]
+        extern "C" fn _start() -> ! {
+            extern "sysv64" fn main() -> ! {
+                $main()
+            }
+            $crate::boot::start(main)
+        }
+    };
 }

@@ -20,6 +20,9 @@ pub struct Apic {
     local: LocalApic,
 }
 
+// SAFETY: the registers are this core's; the value lives in the kernel's state, used under its lock, on the core that made it.
+unsafe impl Send for Apic {}
+
 impl Apic {
     /// Switches on this core's local APIC, in x2APIC mode where the CPU has it; `None` if its registers cannot be mapped.
     #[must_use]

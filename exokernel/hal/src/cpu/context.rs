@@ -7,16 +7,16 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use serix_abi::dispatcher::{DispatcherPage, FRAMES_OFFSET, UPCALL_DEPTH, UpcallFrame, offset};
 use serix_abi::layout::{USER_CODE_SELECTOR, USER_DATA_SELECTOR, USER_END};
 
-use crate::address::FrameNumber;
+use crate::address::{DIRECT_MAP, FrameNumber, PhysicalAddress};
+use crate::memory::frames::FrameTable;
 
 /// Room for extended state: x87, SSE, AVX and AVX-512 need 2,696 bytes.
 pub const XSAVE_ROOM: usize = 2752;
 /// Flags that an entry begins with: IF, and the bit that is always set.
 const ENTRY_FLAGS: u64 = 0x202;
 
-/// The kernel was entered by a native call: only callee-saved registers matter.
-pub(crate) const KIND_CALL: u64 = 0;
-/// The kernel was entered by an exception or interrupt, or the context is new: all registers matter.
+/// The kernel was entered by an exception or interrupt, or the context is new: all registers matter. Zero says that
+/// it was entered by a native call: only callee-saved registers do.
 pub(crate) const KIND_TRAP: u64 = 1;
 
 /// An XSAVE area.
@@ -91,7 +91,7 @@ pub struct Context {
     xsave: XsaveArea,
     /// Registers of user code; the end of this field is where the CPU pushes its frame.
     pub registers: Registers,
-    /// [`KIND_CALL`] or [`KIND_TRAP`].
+    /// [`KIND_TRAP`], or zero.
     pub(crate) kind: u64,
     /// The dispatcher page, in the direct map.
     pub(crate) page: u64,
@@ -195,13 +195,25 @@ impl Context {
         })
     }
 
-    /// Names the shared page: the frame (kept unclaimable by its pin) and where the environment maps it.
-    ///
-    /// # Safety
-    /// The frame is ring 3's RAM and stays pinned for as long as the context exists.
-    pub unsafe fn set_page(&mut self, frame: FrameNumber, address: u64) {
+    /// Names the shared page: the frame, pinned until [`Self::clear_page`], and where the environment maps it. False if the
+    /// frame is not ring 3's or the address not a page of the user half.
+    pub fn set_page(&mut self, frames: &mut FrameTable, frame: FrameNumber, address: u64) -> bool {
+        let valid = address < USER_END && address.is_multiple_of(4096) && self.page == 0;
+        if !valid || !frames.pin(frame) {
+            return false;
+        }
         self.page = frame.pointer::<DispatcherPage>() as u64;
         self.page_address = address;
+        true
+    }
+
+    /// Lets go of the shared page.
+    pub fn clear_page(&mut self, frames: &mut FrameTable) {
+        if let Some(frame) = self.page.checked_sub(DIRECT_MAP).map(PhysicalAddress) {
+            frames.unpin(FrameNumber::containing(frame).expect("a frame of RAM"));
+            self.page = 0;
+            self.foreign_entry = 0;
+        }
     }
 
     /// Sets the entries.

@@ -106,7 +106,7 @@ pub fn foreign_calls() -> u64 {
 /// # Safety
 /// The context stays where it is until another is made current on this core or [`clear_current`] is called; its
 /// `root` is a top table whose kernel half is the kernel's.
-pub unsafe fn set_current(context: &mut Context) {
+pub(crate) unsafe fn set_current(context: &mut Context) {
     let block = block();
     block.context = core::ptr::from_mut(context) as u64;
     super::descriptors::set_interrupt_stack(
@@ -120,6 +120,11 @@ pub unsafe fn set_current(context: &mut Context) {
     context.load_state();
 }
 
+/// Leaves the current context, for another to be made current: entry code has none until then.
+pub fn forget_current() {
+    block().context = 0;
+}
+
 /// Leaves the current context: the core has none until the next [`set_current`], and runs on the kernel's page tables.
 pub fn clear_current() {
     let block = block();
@@ -127,4 +132,13 @@ pub fn clear_current() {
     let root: FrameNumber = crate::memory::kernel_map::kernel_root();
     // SAFETY: the kernel's own top table.
     unsafe { super::registers::write_cr3(root.start().0) };
+}
+
+/// Whether a core's current context lies in an address range.
+pub(crate) fn is_current_in(range: core::ops::Range<u64>) -> bool {
+    (0..MAX_CORES).any(|core| {
+        // SAFETY: in bounds; a racing store by another core is ruled out by the kernel lock, which both hold.
+        let context = unsafe { (*BLOCKS.0.get().cast::<CoreBlock>().add(core)).context };
+        range.contains(&context)
+    })
 }

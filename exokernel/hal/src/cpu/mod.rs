@@ -1,5 +1,6 @@
 //! Cores: registers, descriptors, entry code, contexts, extended state, local APIC, time.
 pub mod apic;
+pub mod backtrace;
 pub mod context;
 pub(crate) mod descriptors;
 mod entry;

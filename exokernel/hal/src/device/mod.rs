@@ -3,6 +3,7 @@ pub mod block;
 pub mod exit;
 pub mod pci;
 pub mod port;
+pub mod ring;
 pub mod runs;
 pub mod serial;
 pub mod stream;

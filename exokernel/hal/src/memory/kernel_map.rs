@@ -51,7 +51,7 @@ impl<'a> Builder<'a> {
         OFFSET.store(loader_offset, Ordering::Relaxed);
         let top = frames.take(1).0;
         table(top).fill(0);
-        let mut builder = Self { top, frames };
+        let builder = Self { top, frames };
         for base in [DIRECT_MAP, KERNEL_MEMORY, DEVICE_MEMORY, 0xFFFF_FFFF_8000_0000] {
             next_level(builder.top_entry(base), builder.frames);
         }

@@ -1,5 +1,6 @@
 //! Kernel objects that live in frames their owner paid for.
 use super::frames::OwnedFrame;
+use crate::cpu::{Context, local};
 use core::ops::{Deref, DerefMut};
 use serix_abi::PAGE_SIZE;
 
@@ -25,26 +26,39 @@ impl<T: 'static> FrameBox<T> {
         Self { frame, value }
     }
 
-    /// Makes a value in a zeroed frame in place, for types that are large and valid as zeroes plus `init`.
-    ///
-    /// # Safety
-    /// All-zero bytes are a valid `T`.
-    #[must_use]
-    pub unsafe fn zeroed(mut frame: OwnedFrame) -> Self {
-        const { assert!(size_of::<T>() <= PAGE_SIZE && align_of::<T>() <= PAGE_SIZE) };
-        frame.zero();
-        let pointer = frame.number().pointer::<T>();
-        // SAFETY: as in `new`; the caller says that zeroes are a value.
-        let value = unsafe { &mut *pointer };
-        Self { frame, value }
-    }
-
     /// Drops the value and gives the frame back.
+    ///
+    /// # Panics
+    /// If the value is a core's current context: the kernel leaves a context before it ends it.
     #[must_use]
     pub fn into_frame(self) -> OwnedFrame {
-        // SAFETY: the box owned the value, which nothing reads after this.
-        unsafe { core::ptr::drop_in_place(self.value) };
-        self.frame
+        let (frame, value) = self.into_parts();
+        drop(value);
+        frame
+    }
+
+    /// Takes the value out and gives the frame back.
+    ///
+    /// # Panics
+    /// As [`Self::into_frame`].
+    #[must_use]
+    pub fn into_parts(self) -> (OwnedFrame, T) {
+        let start = self.frame.number().pointer::<T>() as u64;
+        assert!(!local::is_current_in(start..start + PAGE_SIZE as u64), "ended a running context");
+        // SAFETY: the box owned the value; it is read once, and the box does not drop it.
+        let value = unsafe { core::ptr::read(self.value) };
+        (self.frame, value)
+    }
+}
+
+impl<T: AsMut<Context> + 'static> FrameBox<T> {
+    /// Makes the context in this box the one that user code of this core runs in.
+    pub fn make_current(&mut self) {
+        let context: &mut Context = (**self).as_mut();
+        // SAFETY: 1. The context stays in its claimed frame until `into_frame`, which refuses while it is current; a box
+        // that is dropped keeps its frame claimed for ever. 2. Its root was a `Root`'s frame, and `Root::free` refuses
+        // one that is in use.
+        unsafe { local::set_current(context) };
     }
 }
 

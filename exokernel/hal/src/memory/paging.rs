@@ -137,6 +137,32 @@ impl FrameTable {
         true
     }
 
+    /// Frames whose list of mappings is not exactly the page-table entries that map them, as long as counted.
+    #[must_use]
+    pub fn check_mappings(&self) -> u64 {
+        let wrong = (0..self.entries.len() as u32).filter(|frame| !self.mappings_agree(FrameNumber(*frame)));
+        wrong.count() as u64
+    }
+
+    fn mappings_agree(&self, frame: FrameNumber) -> bool {
+        let entry = &self.entries[frame.0 as usize];
+        if entry.state != FrameState::User {
+            return true;
+        }
+        let (mut at, mut previous, mut seen) = (entry.first, 0, 0);
+        while at != 0 && seen <= entry.uses {
+            let leaf = FrameNumber(at >> 9);
+            let mapped = table(leaf)[(at & 511) as usize];
+            let link = *self.link(at);
+            if mapped & PRESENT == 0 || frame_of(mapped) != frame || link.previous != previous {
+                return false;
+            }
+            (previous, at) = (at, link.next);
+            seen += 1;
+        }
+        seen == entry.uses && at == 0
+    }
+
     fn clear(&mut self, leaf: Leaf, index: usize) -> bool {
         let entry = core::mem::take(&mut table(leaf.table)[index]);
         if entry & PRESENT == 0 {
@@ -212,6 +238,9 @@ impl Root {
                 return None;
             };
             root.shadow = Some(shadow);
+            // The shadow table names itself, so that the window shows the upper levels too: the window entry of a window
+            // entry is the entry one level up.
+            table(shadow)[slot] = shadow.start().0 | PRESENT | USER | NO_EXECUTE;
             table(frame)[slot] = shadow.start().0 | PRESENT | USER | FOREIGN | NO_EXECUTE;
         }
         Some(root)
@@ -368,7 +397,11 @@ impl Root {
     }
 
     /// Frees the root itself, after [`Self::tear_down_step`] said false and every subtree was detached.
+    ///
+    /// # Panics
+    /// If this core runs on it.
     pub fn free(self, frames: &mut FrameTable, source: &mut dyn TableSource) {
+        assert!(crate::cpu::registers::read_cr3() != self.frame.start().0, "freed the root in use");
         if let Some(shadow) = self.shadow {
             frames.free_table(shadow, source);
         }

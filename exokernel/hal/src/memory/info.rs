@@ -1,0 +1,75 @@
+//! The information page: written by the kernel, mapped read-only by anyone.
+use super::frames::FrameTable;
+use crate::address::FrameNumber;
+use core::sync::atomic::Ordering;
+use serix_abi::info::{Counters, InfoPage};
+
+/// The page and its frame, pinned for ever.
+pub struct SharedInfo {
+    frame: FrameNumber,
+    page: &'static mut InfoPage,
+}
+
+impl SharedInfo {
+    /// Takes a frame for the page; `None` if it is not free for ring 3.
+    pub fn new(frames: &mut FrameTable, frame: FrameNumber) -> Option<Self> {
+        if !frames.zero_user(frame) || !frames.pin(frame) {
+            return None;
+        }
+        // SAFETY: pinned RAM that is never claimed from here on and that the kernel maps read-only elsewhere; zeroes are a
+        // valid `InfoPage`.
+        let page = unsafe { &mut *frame.pointer::<InfoPage>() };
+        Some(Self { frame, page })
+    }
+
+    /// The frame to map.
+    #[must_use]
+    pub fn frame(&self) -> FrameNumber {
+        self.frame
+    }
+
+    /// The page, to be filled.
+    pub fn page(&mut self) -> &mut InfoPage {
+        self.page
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.page.counters
+    }
+
+    /// Counts a mapping of pages.
+    pub fn count_mapped(&self, pages: u64) {
+        self.counters().pages_mapped.fetch_add(pages, Ordering::Relaxed);
+    }
+}
+
+macro_rules! count {
+    ($($(#[$doc:meta])* $name:ident $counter:ident;)+) => {
+        impl SharedInfo { $( $(#[$doc])* pub fn $name(&self) {
+            // One writer at a time, under the kernel lock: no locked instruction needed.
+            let counter = &self.counters().$counter;
+            counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        } )+ }
+    };
+}
+
+count! {
+    /// Counts a delivered fault.
+    count_fault faults;
+    /// Counts a switch of environment.
+    count_switch switches;
+    /// Counts a timer interrupt.
+    count_timer timer_interrupts;
+    /// Counts a device interrupt.
+    count_device device_interrupts;
+    /// Counts a halt.
+    count_halt halts;
+    /// Counts a block transfer.
+    count_block block_transfers;
+    /// Counts a stream transfer.
+    count_stream stream_transfers;
+    /// Counts a token that did not verify.
+    count_bad_token bad_tokens;
+}

@@ -1,0 +1,154 @@
+//! From the machine as the loader left it to the first domain.
+mod first_domain;
+
+use crate::capability::DEVICE_SHIFT;
+use crate::cpu::deadlines::Deadlines;
+use crate::cpu::schedule::Core;
+use crate::cpu::slices::SliceVector;
+use crate::debug::{log_line, symbols};
+use crate::disk::Devices;
+use crate::domain::{MAX_DOMAINS, Resources};
+use crate::interrupt;
+use crate::kernel::{self, Kernel};
+use crate::object::Table;
+use crate::syscall;
+use alloc::vec::Vec;
+use serix_abi::info::{CoreInfo, INFO_MAGIC, MAX_CORES};
+use serix_core::grant::GrantTree;
+use serix_core::ids::Frame;
+use serix_core::ledger::{FrameKind, FrameWord, Ledger, MemoryRange};
+use serix_core::seal::Sealer;
+use serix_hal::boot::BootInfo;
+use serix_hal::cpu::apic::{Apic, DEVICE_VECTOR};
+use serix_hal::cpu::{features, registers, time, trap};
+use serix_hal::device::block::BlockDevice;
+use serix_hal::device::stream::StreamDevice;
+use serix_hal::device::virtio;
+use serix_hal::memory::info::SharedInfo;
+
+/// One object table entry of each kind for so many frames of RAM.
+const FRAMES_PER_OBJECT: u32 = 16;
+/// Bounds of the object tables.
+const OBJECTS: core::ops::RangeInclusive<u32> = 64..=4096;
+
+/// The kernel's first Rust function on its own stack.
+pub(crate) fn main() -> ! {
+    let mut boot = serix_hal::boot::take();
+    symbols::init(boot.kernel_file);
+    log_line!("Serix {}: {} cores, command line {:?}", env!("CARGO_PKG_VERSION"), boot.cores.len(), boot.command_line);
+    let mut apic = Apic::enable().expect("a local APIC");
+    time::calibrate(&boot.reference, &mut apic);
+    log_line!("time stamp counter at {} kHz, {} frames of RAM", time::hertz() / 1000, frame_count(&boot));
+    trap::install(syscall::native, interrupt::trap, interrupt::no_foreign, interrupt::idle_interrupt);
+    let devices = start_devices(&apic);
+    let info = information_page(&mut boot);
+    let ram = core::mem::take(&mut boot.ram);
+    let modules = core::mem::take(&mut boot.modules);
+    let mut kernel = assemble(boot, apic, devices, info, &ram);
+    first_domain::start(&mut kernel, &ram, &modules);
+    log_line!("first domain starts after {} instructions or cycles", time::ticks());
+    kernel::install(kernel);
+    kernel::run(kernel::lock())
+}
+
+fn frame_count(boot: &BootInfo) -> u64 {
+    boot.ram.iter().map(|(_, count)| u64::from(*count)).sum()
+}
+
+fn start_devices(apic: &Apic) -> Devices {
+    let mut devices = Devices { disks: Vec::new(), link: None };
+    for found in virtio::find() {
+        if found.is_block() {
+            match BlockDevice::start(&found, DEVICE_VECTOR, apic.id()) {
+                Some(disk) => {
+                    log_line!("disk{}: {} sectors", devices.disks.len(), disk.capacity());
+                    devices.disks.push(disk);
+                }
+                None => log_line!("a disk at {found:?} did not start"),
+            }
+        } else if found.is_console() && devices.link.is_none() {
+            devices.link = StreamDevice::start(&found, DEVICE_VECTOR, apic.id());
+            log_line!("link: {}", if devices.link.is_some() { "up" } else { "did not start" });
+        }
+    }
+    devices
+}
+
+/// The last frame of the last range becomes the information page.
+fn information_page(boot: &mut BootInfo) -> SharedInfo {
+    let range = boot.ram.iter_mut().max_by_key(|(_, count)| *count).expect("RAM");
+    range.1 -= 1;
+    let frame = serix_hal::FrameNumber(range.0.0 + range.1);
+    let mut info = SharedInfo::new(&mut boot.frames, frame).expect("a free frame");
+    let count = boot.ram.iter().map(|(_, count)| u64::from(*count)).sum();
+    let page = info.page();
+    page.magic = INFO_MAGIC;
+    page.tsc_hz = time::hertz();
+    page.tsc_multiplier = time::multiplier();
+    page.epoch_ns = (boot.epoch_seconds * 1_000_000_000).saturating_sub(time::now_ns());
+    page.core_count = boot.cores.len().min(MAX_CORES) as u32;
+    page.slice_ns = crate::cpu::slices::SLICE_NS as u32;
+    page.frame_count = count;
+    page.xsave_size = features::xsave_size();
+    page.xcr0 = features::xcr0();
+    for (core, apic_id) in page.cores.iter_mut().zip(&boot.cores) {
+        *core = CoreInfo { apic_id: *apic_id, ..CoreInfo::default() };
+    }
+    page.cores[0].running = 1;
+    info
+}
+
+fn assemble(
+    boot: BootInfo,
+    apic: Apic,
+    devices: Devices,
+    info: SharedInfo,
+    ram: &[(serix_hal::FrameNumber, u32)],
+) -> Kernel {
+    let frames = boot.frames;
+    let words = Vec::leak(alloc::vec![FrameWord::ABSENT; frames.len()]);
+    let ranges = ram.iter().map(|(base, count)| MemoryRange {
+        base: Frame(base.0),
+        count: *count,
+        kind: FrameKind::Free,
+    });
+    let ledger = Ledger::new(ranges, words);
+    let objects = (frames.len() as u32 / FRAMES_PER_OBJECT).clamp(*OBJECTS.start(), *OBJECTS.end());
+    let domains = objects.min(MAX_DOMAINS);
+    let resources = Resources {
+        frames,
+        ledger,
+        domains: Table::new(domains),
+        node_chunks: Table::new(objects),
+        reuse: alloc::vec![0; domains as usize],
+    };
+    Kernel {
+        resources,
+        grants: GrantTree::new(),
+        sealer: Sealer::new(master_key()),
+        revocation: None,
+        environments: Table::new(objects),
+        subtrees: Table::new(objects),
+        dispatchers: Table::new(objects),
+        events: Table::new(objects),
+        rings: Table::new(objects),
+        devices,
+        slices: SliceVector::new(0),
+        deadlines: Deadlines::new(objects),
+        core: Core::new(),
+        apic,
+        info,
+        first_domain: 0,
+    }
+}
+
+/// 256 random bits from the CPU.
+fn master_key() -> [u8; 32] {
+    let mut key = [0; 32];
+    for word in key.chunks_exact_mut(8) {
+        word.copy_from_slice(&registers::random().expect("RDRAND gives numbers").to_le_bytes());
+    }
+    key
+}
+
+const _: () = assert!(DEVICE_SHIFT == 40);

@@ -1,0 +1,108 @@
+//! Delegation: a grant node, a sealed token for the receiver, and a slot for taking it back.
+use super::bind::Binding;
+use crate::domain::Resources;
+use crate::kernel::Kernel;
+use serix_abi::Error;
+use serix_abi::map::Grant;
+use serix_abi::token::{Claim, Kind, Rights};
+use serix_core::grant::{GrantError, NodeStore};
+use serix_core::ids::Frame;
+use serix_core::ledger::FrameWord;
+use serix_core::{DomainId, NodeId};
+use serix_hal::FrameNumber;
+
+/// Frames that change owner in one step.
+const OWNERS_PER_STEP: u64 = 1024;
+
+fn error(error: GrantError) -> Error {
+    match error {
+        GrantError::Stale => Error::Stale,
+        GrantError::Outside => Error::BadArgument,
+        GrantError::Overlap => Error::Busy,
+        GrantError::NoNode => Error::NoFrames,
+        GrantError::TooMany => Error::TableFull,
+    }
+}
+
+impl Kernel {
+    /// Delegates part of a slot's range to a domain; the slot of the delegation and the token.
+    ///
+    /// Frames change owner first, step by step: a frame already the receiver's is passed over, so that calling again
+    /// goes on. A frame that is mapped, pinned or claimed cannot change owner.
+    pub(crate) fn grant(
+        &mut self,
+        domain: u32,
+        slot: u32,
+        wanted: &Grant,
+    ) -> Result<(u32, [u8; 48]), Error> {
+        let from = *self.resources.binding(domain, slot)?;
+        let rights = Rights(wanted.rights);
+        if !from.rights.has(Rights::GRANT.with(rights)) || from.delegation {
+            return Err(Error::Denied);
+        }
+        let to = *self.resources.lookup(domain, wanted.domain, Kind::Domain, Rights::CONTROL)?;
+        let receiver = self.resources.domains.get(to.object).ok_or(Error::Dead)?.id;
+        let range = from.range.part(wanted.first, wanted.count).ok_or(Error::BadArgument)?;
+        let count = u32::try_from(range.count()).map_err(|_| Error::BadArgument)?;
+        if wanted.reserved != 0 {
+            return Err(Error::BadArgument);
+        }
+        if from.kind == Kind::Frames {
+            let giver = self.resources.domains.get(domain).ok_or(Error::Dead)?.id;
+            self.resources.move_frames(range.base(), range.count(), giver, receiver)?;
+        }
+        let node = self
+            .grants
+            .delegate(&mut self.resources, from.node, range, receiver)
+            .map_err(error)?;
+        let generation = self.resources.node(node).ok_or(Error::Stale)?.generation();
+        let claim = Claim {
+            kind: from.kind,
+            rights,
+            node: node.0,
+            generation,
+            base: range.base(),
+            count,
+            audience: receiver.0,
+        };
+        let binding = Binding { delegation: true, node, generation, range, ..from };
+        let delegation = self.resources.enter(domain, binding)?;
+        Ok((delegation, self.sealer.seal(&claim)))
+    }
+
+    /// Makes the root node of a new object of `domain`, paid by it.
+    pub(crate) fn object_node(&mut self, domain: u32, kind: Kind, index: u32) -> Result<NodeId, Error> {
+        let owner = self.resources.domains.get(domain).ok_or(Error::Dead)?.id;
+        let range = serix_core::extent::Extent::new(index.into(), 1).ok_or(Error::BadArgument)?;
+        self.grants.root(&mut self.resources, kind, range, owner).map_err(error)
+    }
+}
+
+impl Resources {
+    /// Changes the owner of frames from `giver` to `receiver`, a bounded number at a time.
+    fn move_frames(
+        &mut self,
+        base: u64,
+        count: u64,
+        giver: DomainId,
+        receiver: DomainId,
+    ) -> Result<(), Error> {
+        let mut moved = 0;
+        for frame in base..base + count {
+            let number = FrameNumber(frame as u32);
+            let owner = self.ledger.word(Frame(number.0)).map(FrameWord::owner);
+            if owner == Some(receiver) {
+                continue;
+            }
+            if moved == OWNERS_PER_STEP {
+                return Err(Error::Again);
+            }
+            if self.frames.mappings(number) > 0 || self.frames.pins(number) > 0 {
+                return Err(Error::Busy);
+            }
+            self.ledger.transfer(Frame(number.0), giver, receiver).map_err(|_| Error::Busy)?;
+            moved += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! Dispatchers: virtual CPUs of environments.
+use crate::kernel::Kernel;
+use crate::memory::environment::MAX_DISPATCHERS;
+use serix_abi::Error;
+use serix_abi::dispatcher::DispatcherParameters;
+use serix_abi::token::{Kind, Rights};
+use serix_core::ids::Frame;
+use serix_hal::FrameNumber;
+use serix_hal::cpu::Context;
+use serix_hal::cpu::context::Entries;
+
+/// What a dispatcher does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Its domain's current one, running or about to.
+    Current,
+    /// Woken while another was current: in the domain's queue.
+    Ready,
+    /// Gave the slice to another by `YieldTo`, or is new: runs when one yields to it.
+    Parked,
+    /// Waits for an event.
+    Waiting,
+}
+
+/// A virtual CPU.
+pub(crate) struct Dispatcher {
+    pub(crate) context: Context,
+    pub(crate) environment: u32,
+    pub(crate) domain: u32,
+    pub(crate) state: State,
+    /// Neighbours in the domain's ready queue, or next in the event's waiters.
+    pub(crate) next: Option<u32>,
+    pub(crate) previous: Option<u32>,
+    /// The event waited for, and the bits.
+    pub(crate) waits_for: Option<(u32, u64)>,
+}
+
+const _: () = assert!(size_of::<Dispatcher>() <= 4096);
+
+impl AsMut<Context> for Dispatcher {
+    fn as_mut(&mut self) -> &mut Context {
+        &mut self.context
+    }
+}
+
+fn entries(parameters: &DispatcherParameters) -> Option<Entries> {
+    let entries = Entries {
+        fault: parameters.fault_entry,
+        foreign: parameters.foreign_entry,
+        event: parameters.event_entry,
+        restart_start: parameters.restart_start,
+        restart_end: parameters.restart_end,
+    };
+    entries.is_valid().then_some(entries)
+}
+
+impl Kernel {
+    /// Gives an environment a dispatcher; its number there.
+    pub(crate) fn dispatcher_create(
+        &mut self,
+        caller: u32,
+        environment: u32,
+        parameters: &DispatcherParameters,
+    ) -> Result<u64, Error> {
+        let space = self.environments.get(environment).ok_or(Error::Dead)?;
+        let (domain, root) = (space.domain, space.root.frame());
+        let number =
+            space.dispatchers.iter().position(Option::is_none).ok_or(Error::TableFull)?;
+        let entries = entries(parameters).ok_or(Error::BadArgument)?;
+        if parameters.upcalls_disabled > 1 {
+            return Err(Error::BadArgument);
+        }
+        let mut context = Context::new(
+            parameters.rip,
+            parameters.rsp,
+            parameters.argument,
+            parameters.gs_base,
+            root,
+        )
+        .ok_or(Error::BadArgument)?;
+        context.set_entries(&entries);
+        let page = self.shared_page(caller, domain, parameters)?;
+        let index = self.dispatchers.next().ok_or(Error::TableFull)?;
+        let frame = self.resources.take_object(domain).ok_or(Error::NoFrames)?;
+        if !context.set_page(&mut self.resources.frames, page, parameters.page_address) {
+            self.resources.put_object(domain, frame);
+            return Err(Error::BadArgument);
+        }
+        context.set_disabled(parameters.upcalls_disabled == 1);
+        let dispatcher = Dispatcher {
+            context,
+            environment,
+            domain,
+            state: State::Parked,
+            next: None,
+            previous: None,
+            waits_for: None,
+        };
+        self.dispatchers.insert(frame, dispatcher);
+        self.environments.get_mut(environment).ok_or(Error::Dead)?.dispatchers[number] =
+            Some(index);
+        // The first of a domain runs as soon as the domain has slices.
+        if self.resources.domains.get(domain).ok_or(Error::Dead)?.current.is_none() {
+            self.make_current(index);
+        }
+        Ok(number as u64)
+    }
+
+    /// The frame that becomes the shared page: of the environment's domain.
+    fn shared_page(
+        &self,
+        caller: u32,
+        domain: u32,
+        parameters: &DispatcherParameters,
+    ) -> Result<FrameNumber, Error> {
+        let rights = Rights::MAP.with(Rights::WRITE);
+        let binding =
+            self.resources.lookup(caller, parameters.frames, Kind::Frames, rights)?;
+        let unit = binding.range.unit(parameters.unit.into()).ok_or(Error::BadArgument)?;
+        let owner = self.resources.domains.get(domain).ok_or(Error::Dead)?.id;
+        let frame = u32::try_from(unit).map_err(|_| Error::BadArgument)?;
+        if !self.resources.ledger.is_mappable_by(Frame(frame), owner) {
+            return Err(Error::Denied);
+        }
+        Ok(FrameNumber(frame))
+    }
+
+    /// Sets the entries of a dispatcher.
+    pub(crate) fn dispatcher_entries(
+        &mut self,
+        environment: u32,
+        number: u64,
+        parameters: &DispatcherParameters,
+    ) -> Result<(), Error> {
+        let index = self.dispatcher_of(environment, number)?;
+        let entries = entries(parameters).ok_or(Error::BadArgument)?;
+        self.dispatchers.get_mut(index).ok_or(Error::Dead)?.context.set_entries(&entries);
+        Ok(())
+    }
+
+    /// A dispatcher by its number in the environment.
+    pub(crate) fn dispatcher_of(&self, environment: u32, number: u64) -> Result<u32, Error> {
+        let space = self.environments.get(environment).ok_or(Error::Dead)?;
+        let number = usize::try_from(number).map_err(|_| Error::BadArgument)?;
+        if number >= MAX_DISPATCHERS {
+            return Err(Error::BadArgument);
+        }
+        space.dispatchers[number].ok_or(Error::BadArgument)
+    }
+
+    /// Ends a dispatcher: it runs nowhere and waits for nothing any more.
+    pub(crate) fn dispatcher_end(&mut self, index: u32) {
+        self.stop_waiting(index);
+        self.leave_queue(index);
+        let Some(dispatcher) = self.dispatchers.get(index) else { return };
+        let domain = dispatcher.domain;
+        if self.core.running == Some(index) {
+            self.core.running = None;
+            serix_hal::cpu::local::clear_current();
+        }
+        if let Some(owner) = self.resources.domains.get_mut(domain)
+            && owner.current == Some(index)
+        {
+            owner.current = None;
+            self.next_ready(domain);
+        }
+        if let Some((frame, mut dispatcher)) = self.dispatchers.remove_value(index) {
+            dispatcher.context.clear_page(&mut self.resources.frames);
+            self.resources.put_object(domain, frame);
+        }
+    }
+}

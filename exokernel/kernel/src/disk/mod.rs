@@ -1,0 +1,18 @@
+//! Disks and the link: transfers between devices and frames of domains, through shared rings.
+pub(crate) mod ring;
+mod transfer;
+
+use alloc::vec::Vec;
+use serix_hal::device::block::BlockDevice;
+use serix_hal::device::stream::StreamDevice;
+
+/// Device numbers of consoles.
+pub(crate) const CONSOLE_LOG: u32 = 0;
+/// See [`CONSOLE_LOG`].
+pub(crate) const CONSOLE_LINK: u32 = 1;
+
+/// The devices that the kernel drives.
+pub(crate) struct Devices {
+    pub(crate) disks: Vec<BlockDevice>,
+    pub(crate) link: Option<StreamDevice>,
+}

@@ -1,0 +1,146 @@
+//! Domains: the unit of protection and authority, and the frames that pay for what the kernel keeps for them.
+use crate::capability::{BindingChunk, NodeChunk, SLOT_CHUNKS};
+use crate::object::Table;
+use serix_abi::start::EndReason;
+use serix_core::DomainId;
+use serix_core::ids::Frame;
+use serix_core::ledger::{Account, FrameKind, Ledger};
+use serix_hal::FrameNumber;
+use serix_hal::memory::frames::{FrameTable, OwnedFrame};
+use serix_hal::memory::object::FrameBox;
+use serix_hal::memory::paging::TableSource;
+
+/// Bits of a [`DomainId`] that are the index in the table, plus one. The others count reuse, so that no id is given twice.
+const INDEX_BITS: u32 = 10;
+/// Most domains at once.
+pub(crate) const MAX_DOMAINS: u32 = (1 << INDEX_BITS) - 1;
+/// Node chunks that one domain can pay for.
+pub(crate) const MAX_NODE_CHUNKS: usize = 64;
+
+/// Whether a domain runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It may run.
+    Running,
+    /// It ended; its creator has not destroyed it yet.
+    Ended(EndReason, u32),
+}
+
+/// A domain.
+pub(crate) struct Domain {
+    pub(crate) id: DomainId,
+    pub(crate) state: State,
+    /// Frames that it handed over for the kernel's use.
+    pub(crate) account: Account,
+    /// Binding table.
+    pub(crate) slots: [Option<FrameBox<BindingChunk>>; SLOT_CHUNKS],
+    /// Grant nodes it paid for: indices of chunks.
+    pub(crate) node_chunks: [u32; MAX_NODE_CHUNKS],
+    pub(crate) node_chunk_count: usize,
+    /// Whom to tell when it ends: event and bits.
+    pub(crate) end_event: Option<(u32, u64)>,
+    /// The dispatcher that gets its slices.
+    pub(crate) current: Option<u32>,
+    /// Dispatchers that were woken while another was current: first and last.
+    pub(crate) ready: Option<(u32, u32)>,
+    /// Its delegation-made grant node, which dies with it.
+    pub(crate) node: serix_core::NodeId,
+}
+
+impl Domain {
+    pub(crate) fn new(id: DomainId, node: serix_core::NodeId, end_event: Option<(u32, u64)>) -> Self {
+        Self {
+            id,
+            state: State::Running,
+            account: Account::new(id),
+            slots: [const { None }; SLOT_CHUNKS],
+            node_chunks: [0; MAX_NODE_CHUNKS],
+            node_chunk_count: 0,
+            end_event,
+            current: None,
+            ready: None,
+            node,
+        }
+    }
+
+    /// Whether a slice given to it would be used.
+    #[inline(always)]
+    pub(crate) fn is_runnable(&self) -> bool {
+        self.current.is_some()
+    }
+}
+
+/// Frames, their owners, domains and grant nodes: what every resource stands on.
+pub(crate) struct Resources {
+    pub(crate) frames: FrameTable,
+    pub(crate) ledger: Ledger<'static>,
+    pub(crate) domains: Table<Domain>,
+    pub(crate) node_chunks: Table<NodeChunk>,
+    /// How often each index of `domains` was used.
+    pub(crate) reuse: alloc::vec::Vec<u32>,
+}
+
+impl Resources {
+    /// The id that a domain at `index` gets next; `None` after 4 million reuses.
+    pub(crate) fn next_id(&mut self, index: u32) -> Option<DomainId> {
+        let reuse = &mut self.reuse[index as usize];
+        if *reuse >= 1 << (32 - INDEX_BITS) {
+            return None;
+        }
+        let id = DomainId(*reuse << INDEX_BITS | (index + 1));
+        *reuse += 1;
+        Some(id)
+    }
+
+    /// Index of a domain that exists.
+    #[inline]
+    pub(crate) fn index_of(&self, id: DomainId) -> Option<u32> {
+        let index = (id.0 & MAX_DOMAINS).checked_sub(1)?;
+        (self.domains.get(index)?.id == id).then_some(index)
+    }
+
+    /// A frame of a domain's account, claimed for an object.
+    pub(crate) fn take_object(&mut self, domain: u32) -> Option<OwnedFrame> {
+        let account = &mut self.domains.get_mut(domain)?.account;
+        let frame = self.ledger.take(account, FrameKind::Object)?;
+        self.frames.claim(FrameNumber(frame.0))
+    }
+
+    /// Gives an object's frame back to the account.
+    pub(crate) fn put_object(&mut self, domain: u32, frame: OwnedFrame) {
+        let number = frame.number();
+        self.frames.release(frame);
+        if let Some(mut source) = self.source(domain) {
+            source.put_back(number);
+        }
+    }
+
+    /// A domain's account as a source of page tables.
+    pub(crate) fn source(&mut self, domain: u32) -> Option<AccountSource<'_>> {
+        let account = &mut self.domains.get_mut(domain)?.account;
+        Some(AccountSource { account, ledger: &mut self.ledger })
+    }
+
+    /// The frame table, and the account of a domain as a source of page tables, at once.
+    pub(crate) fn tables(&mut self, domain: u32) -> Option<(&mut FrameTable, AccountSource<'_>)> {
+        let account = &mut self.domains.get_mut(domain)?.account;
+        Some((&mut self.frames, AccountSource { account, ledger: &mut self.ledger }))
+    }
+}
+
+/// An account, as page tables are paid from it.
+pub(crate) struct AccountSource<'a> {
+    account: &'a mut Account,
+    ledger: &'a mut Ledger<'static>,
+}
+
+impl TableSource for AccountSource<'_> {
+    fn take(&mut self) -> Option<FrameNumber> {
+        self.ledger.take(self.account, FrameKind::PageTable).map(|frame| FrameNumber(frame.0))
+    }
+
+    fn put_back(&mut self, frame: FrameNumber) {
+        let kept = self.ledger.put_back(self.account, Frame(frame.0));
+        debug_assert!(kept.is_ok(), "a frame that was not taken from this account");
+    }
+}

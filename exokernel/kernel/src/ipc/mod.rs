@@ -1,0 +1,2 @@
+//! Events: words of bits to wait for.
+pub(crate) mod event;

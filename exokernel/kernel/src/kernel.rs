@@ -1,0 +1,94 @@
+//! The kernel's state, whole, under one lock.
+use crate::capability::Revocation;
+use crate::cpu::deadlines::Deadlines;
+use crate::cpu::dispatcher::Dispatcher;
+use crate::cpu::schedule::Core;
+use crate::cpu::slices::SliceVector;
+use crate::disk::Devices;
+use crate::disk::ring::Ring;
+use crate::domain::Resources;
+use crate::ipc::event::Event;
+use crate::memory::environment::Environment;
+use crate::memory::subtree::Subtree;
+use crate::object::Table;
+use serix_core::grant::GrantTree;
+use serix_core::seal::Sealer;
+use serix_hal::cpu::apic::Apic;
+use serix_hal::cpu::trap;
+use serix_hal::memory::info::SharedInfo;
+use spin::{Mutex, MutexGuard};
+
+/// How a native call that succeeded ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It returns a value to its caller.
+    Value(u64),
+    /// Another dispatcher may have to run; the caller's reply is in its context.
+    Switch,
+}
+
+/// All of it.
+pub(crate) struct Kernel {
+    pub(crate) resources: Resources,
+    pub(crate) grants: GrantTree,
+    pub(crate) sealer: Sealer,
+    /// The revocation that was begun last; one that is interrupted by another starts over.
+    pub(crate) revocation: Option<Revocation>,
+    pub(crate) environments: Table<Environment>,
+    pub(crate) subtrees: Table<Subtree>,
+    pub(crate) dispatchers: Table<Dispatcher>,
+    pub(crate) events: Table<Event>,
+    pub(crate) rings: Table<Ring>,
+    pub(crate) devices: Devices,
+    pub(crate) slices: SliceVector,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) core: Core,
+    pub(crate) apic: Apic,
+    pub(crate) info: SharedInfo,
+    /// The first domain: when it ends, the machine does.
+    pub(crate) first_domain: u32,
+}
+
+static KERNEL: Mutex<Option<Kernel>> = Mutex::new(None);
+
+/// The lock, held.
+pub(crate) struct Locked(MutexGuard<'static, Option<Kernel>>);
+
+impl core::ops::Deref for Locked {
+    type Target = Kernel;
+    fn deref(&self) -> &Kernel {
+        self.0.as_ref().expect("the kernel was set up before ring 3")
+    }
+}
+
+impl core::ops::DerefMut for Locked {
+    fn deref_mut(&mut self) -> &mut Kernel {
+        self.0.as_mut().expect("the kernel was set up before ring 3")
+    }
+}
+
+/// Sets the kernel up.
+pub(crate) fn install(kernel: Kernel) {
+    *KERNEL.lock() = Some(kernel);
+}
+
+/// Takes the lock. Interrupts are off in the kernel, so whoever holds it goes on.
+#[inline(always)]
+pub(crate) fn lock() -> Locked {
+    Locked(KERNEL.lock())
+}
+
+/// Leaves the kernel for whoever should run; waits for an interrupt while nobody should.
+pub(crate) fn run(mut kernel: Locked) -> ! {
+    loop {
+        if kernel.schedule() {
+            drop(kernel);
+            trap::resume();
+        }
+        kernel.set_timer(serix_hal::cpu::time::now_ns());
+        kernel.info.count_halt();
+        drop(kernel);
+        trap::wait_for_interrupt();
+        kernel = lock();
+    }
+}

@@ -1,0 +1,276 @@
+//! Using bound memory: map, unmap, protect, copy. No policy: the libOS names frame and page.
+use crate::domain::Resources;
+use crate::kernel::Kernel;
+use serix_abi::Error;
+use serix_abi::layout::{USER_END, USER_START};
+use serix_abi::map::{MapFlags, MapRequest};
+use serix_abi::token::{Kind, Rights};
+use serix_abi::{PAGE_SHIFT, PAGE_SIZE};
+use serix_core::ids::Frame;
+use serix_hal::FrameNumber;
+use serix_hal::memory::paging::{Leaf, MapError, Root};
+
+/// Pages of one call. With the page tables that they may need this stays below 20,000 instructions.
+const PAGES_PER_CALL: u64 = 256;
+/// Pages without a table that one call may pass over, a table at a time.
+const SKIPS_PER_CALL: u32 = 256;
+
+/// What a caller is told of a mapping that failed.
+pub(crate) fn map_error(error: MapError) -> Error {
+    match error {
+        MapError::NoFrames => Error::NoFrames,
+        MapError::NotMappable => Error::Denied,
+        MapError::ForeignSlot => Error::BadArgument,
+    }
+}
+
+/// What a mapping call works on: an environment or a subtree.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Space {
+    Environment(u32),
+    Subtree(u32),
+}
+
+/// A page range in the user half, checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageRange {
+    address: u64,
+    count: u64,
+}
+
+impl PageRange {
+    /// `None` if the range is empty, misaligned, or not wholly in the mappable user half.
+    pub(crate) fn new(address: u64, count: u64) -> Option<Self> {
+        let end = count.checked_mul(PAGE_SIZE as u64).and_then(|bytes| address.checked_add(bytes))?;
+        let valid = count > 0
+            && address.is_multiple_of(PAGE_SIZE as u64)
+            && address >= USER_START
+            && end <= USER_END;
+        valid.then_some(Self { address, count })
+    }
+}
+
+/// Flags of a request; `None` if a bit is set that is not ring 3's to set.
+pub(crate) fn checked_flags(flags: u64) -> Option<MapFlags> {
+    (flags & !MapFlags::REQUEST.0 == 0).then_some(MapFlags(flags))
+}
+
+impl Kernel {
+    /// The space in a slot.
+    pub(crate) fn space(&self, caller: u32, slot: u32) -> Result<Space, Error> {
+        let binding = self.resources.binding(caller, slot)?;
+        let space = match binding.kind {
+            Kind::Environment => Space::Environment(binding.object),
+            Kind::Subtree => Space::Subtree(binding.object),
+            _ => return Err(Error::BadSlot),
+        };
+        if binding.rights.has(Rights::MAP) { Ok(space) } else { Err(Error::Denied) }
+    }
+
+    /// Root and owner of a space, with the resources beside it.
+    fn open(&mut self, space: Space) -> Result<(&Root, u32, &mut Resources), Error> {
+        let (root, domain) = match space {
+            Space::Environment(index) => {
+                let environment = self.environments.get(index).ok_or(Error::Dead)?;
+                (&environment.root, environment.domain)
+            }
+            Space::Subtree(index) => {
+                let subtree = self.subtrees.get(index).ok_or(Error::Dead)?;
+                (&subtree.root, subtree.domain)
+            }
+        };
+        Ok((root, domain, &mut self.resources))
+    }
+
+    /// Maps one page per request.
+    pub(crate) fn map(
+        &mut self,
+        caller: u32,
+        space: Space,
+        request: &MapRequest,
+    ) -> Result<(), Error> {
+        let range = PageRange::new(request.address, 1).ok_or(Error::BadArgument)?;
+        let flags = checked_flags(request.flags).ok_or(Error::BadArgument)?;
+        self.map_range(caller, space, range, request.frames, request.unit.into(), flags).map(drop)
+    }
+
+    /// Maps consecutive frames of a slot; how many, at most [`PAGES_PER_CALL`].
+    pub(crate) fn map_range(
+        &mut self,
+        caller: u32,
+        space: Space,
+        range: PageRange,
+        frames: u32,
+        first: u64,
+        flags: MapFlags,
+    ) -> Result<u64, Error> {
+        let mut rights = Rights::MAP;
+        if flags.has(MapFlags::WRITE) {
+            rights = rights.with(Rights::WRITE);
+        }
+        if !flags.has(MapFlags::NO_EXECUTE) {
+            rights = rights.with(Rights::EXECUTE);
+        }
+        let count = range.count.min(PAGES_PER_CALL);
+        let binding = self.resources.lookup(caller, frames, Kind::Frames, rights)?;
+        let units = binding.range.part(first, count).ok_or(Error::BadArgument)?;
+        let (root, domain, resources) = self.open(space)?;
+        let done = resources.map_frames(root, domain, range.address, units.base() as u32, count, flags)?;
+        self.info.count_mapped(done);
+        Ok(done)
+    }
+
+    /// Removes mappings; how many pages were passed.
+    pub(crate) fn unmap(&mut self, space: Space, range: PageRange) -> Result<u64, Error> {
+        let (root, _, resources) = self.open(space)?;
+        Ok(pass(root, range, |leaf, address| {
+            leaf.unmap(&mut resources.frames, address);
+        }))
+    }
+
+    /// Changes flags of present pages; how many pages were passed. More access than before needs no right on the
+    /// frames again: they are the domain's own.
+    pub(crate) fn protect(
+        &mut self,
+        space: Space,
+        range: PageRange,
+        flags: MapFlags,
+    ) -> Result<u64, Error> {
+        let (root, _, _) = self.open(space)?;
+        Ok(pass(root, range, |leaf, address| {
+            leaf.protect(address, flags);
+        }))
+    }
+
+    /// Copy-on-write fork of a range between two environments of one domain; how many pages were passed.
+    pub(crate) fn copy_range(
+        &mut self,
+        source: u32,
+        target: u32,
+        range: PageRange,
+    ) -> Result<u64, Error> {
+        let from = self.environments.get(source).ok_or(Error::Dead)?;
+        let to = self.environments.get(target).ok_or(Error::Dead)?;
+        if from.domain != to.domain || source == target {
+            return Err(Error::BadArgument);
+        }
+        copy(&from.root, &to.root, from.domain, &mut self.resources, range)
+    }
+}
+
+impl Resources {
+    fn map_frames(
+        &mut self,
+        root: &Root,
+        domain: u32,
+        address: u64,
+        base: u32,
+        count: u64,
+        flags: MapFlags,
+    ) -> Result<u64, Error> {
+        let owner = self.domains.get(domain).ok_or(Error::Dead)?.id;
+        let mut done = 0;
+        let mut leaf: Option<Leaf> = None;
+        while done < count {
+            let at = address + done * PAGE_SIZE as u64;
+            let frame = base + done as u32;
+            let result = self.map_frame(root, domain, owner, at, frame, flags, &mut leaf);
+            match result {
+                Ok(()) => done += 1,
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the inner loop keeps its state in the caller")]
+    #[inline(always)]
+    fn map_frame(
+        &mut self,
+        root: &Root,
+        domain: u32,
+        owner: serix_core::DomainId,
+        address: u64,
+        frame: u32,
+        flags: MapFlags,
+        leaf: &mut Option<Leaf>,
+    ) -> Result<(), Error> {
+        if !self.ledger.is_mappable_by(Frame(frame), owner) {
+            return Err(Error::Denied);
+        }
+        let table = match *leaf {
+            Some(table) if (address >> PAGE_SHIFT) & 511 != 0 => table,
+            _ => {
+                let (frames, mut source) = self.tables(domain).ok_or(Error::Dead)?;
+                root.leaf_for(frames, address, &mut source).map_err(map_error)?
+            }
+        };
+        *leaf = Some(table);
+        table.map(&mut self.frames, address, FrameNumber(frame), flags).map_err(map_error)
+    }
+}
+
+/// Visits the pages of a range that have a leaf table; how many pages were passed.
+fn pass(root: &Root, range: PageRange, mut visit: impl FnMut(Leaf, u64)) -> u64 {
+    let mut done = 0;
+    let mut visited = 0;
+    let mut skips = 0;
+    while done < range.count && visited < PAGES_PER_CALL && skips < SKIPS_PER_CALL {
+        let address = range.address + done * PAGE_SIZE as u64;
+        match root.find_leaf(address) {
+            Err(absent) => {
+                done += absent.min(range.count - done);
+                skips += 1;
+            }
+            Ok(leaf) => {
+                let rest = 512 - ((address >> PAGE_SHIFT) & 511);
+                let here = rest.min(range.count - done).min(PAGES_PER_CALL - visited);
+                for page in 0..here {
+                    visit(leaf, address + page * PAGE_SIZE as u64);
+                }
+                done += here;
+                visited += here;
+            }
+        }
+    }
+    done
+}
+
+fn copy(
+    from: &Root,
+    to: &Root,
+    domain: u32,
+    resources: &mut Resources,
+    range: PageRange,
+) -> Result<u64, Error> {
+    let mut done = 0;
+    let mut visited = 0;
+    let mut skips = 0;
+    while done < range.count && visited < PAGES_PER_CALL && skips < SKIPS_PER_CALL {
+        let address = range.address + done * PAGE_SIZE as u64;
+        let leaf = match from.find_leaf(address) {
+            Err(absent) => {
+                done += absent.min(range.count - done);
+                skips += 1;
+                continue;
+            }
+            Ok(leaf) => leaf,
+        };
+        let rest = 512 - ((address >> PAGE_SHIFT) & 511);
+        let here = rest.min(range.count - done).min(PAGES_PER_CALL - visited);
+        let (frames, mut source) = resources.tables(domain).ok_or(Error::Dead)?;
+        let target = match to.leaf_for(frames, address, &mut source) {
+            Ok(target) => target,
+            Err(error) if done == 0 => return Err(map_error(error)),
+            Err(_) => break,
+        };
+        for page in 0..here {
+            leaf.copy_to(&mut resources.frames, address + page * PAGE_SIZE as u64, target)
+                .map_err(map_error)?;
+        }
+        done += here;
+        visited += here;
+    }
+    Ok(done)
+}

@@ -1,0 +1,6 @@
+//! Memory: environments' address spaces and subtrees over frames that their domain owns.
+pub(crate) mod access;
+pub(crate) mod environment;
+mod fund;
+mod information;
+pub(crate) mod subtree;

@@ -1,0 +1,68 @@
+//! Tables of kernel objects. Each object lives in a frame that an account paid for.
+use alloc::vec::Vec;
+use serix_core::nospec::mask_index;
+use serix_hal::memory::frames::OwnedFrame;
+use serix_hal::memory::object::FrameBox;
+
+/// Objects of one type, by index. The capacity is fixed at boot, so nothing here allocates later.
+pub(crate) struct Table<T: 'static> {
+    entries: Vec<Option<FrameBox<T>>>,
+    free: Vec<u32>,
+}
+
+impl<T> Table<T> {
+    /// A table for at most `capacity` objects.
+    pub(crate) fn new(capacity: u32) -> Self {
+        let mut entries = Vec::new();
+        entries.resize_with(capacity as usize, || None);
+        Self { entries, free: (0..capacity).rev().collect() }
+    }
+
+    /// The index that the next object gets; `None` when the table is full.
+    pub(crate) fn next(&self) -> Option<u32> {
+        self.free.last().copied()
+    }
+
+    /// Puts an object at [`Self::next`].
+    pub(crate) fn insert(&mut self, frame: OwnedFrame, value: T) -> u32 {
+        let index = self.free.pop().expect("the caller asked `next`");
+        self.entries[index as usize] = Some(FrameBox::new(frame, value));
+        index
+    }
+
+    /// Removes an object and gives its frame back.
+    pub(crate) fn remove(&mut self, index: u32) -> Option<OwnedFrame> {
+        let object = self.entries.get_mut(index as usize)?.take()?;
+        self.free.push(index);
+        Some(object.into_frame())
+    }
+
+    /// Removes an object and gives its frame back, and the value.
+    pub(crate) fn remove_value(&mut self, index: u32) -> Option<(OwnedFrame, T)> {
+        let object = self.entries.get_mut(index as usize)?.take()?;
+        self.free.push(index);
+        Some(object.into_parts())
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self, index: u32) -> Option<&FrameBox<T>> {
+        let index = index as usize;
+        if index >= self.entries.len() {
+            return None;
+        }
+        self.entries[mask_index(index, self.entries.len())].as_ref()
+    }
+
+    #[inline(always)]
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut FrameBox<T>> {
+        let (index, length) = (index as usize, self.entries.len());
+        if index >= length {
+            return None;
+        }
+        self.entries[mask_index(index, length)].as_mut()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &FrameBox<T>)> {
+        (0..).zip(&self.entries).filter_map(|(index, entry)| Some((index, entry.as_ref()?)))
+    }
+}
