@@ -1,4 +1,4 @@
-//! The few ACPI facts the kernel wants (ACPI 6.5, chapter 5), read before ring 3 exists.
+//! The few ACPI facts the kernel wants (ACPI 6.5, chapter 5), read while the loader's page tables are still in force.
 use crate::address::DIRECT_MAP;
 
 const HEADER: u64 = 36;
@@ -7,8 +7,7 @@ const HEADER: u64 = 36;
 fn read(address: u64, bytes: usize) -> u64 {
     let mut value = 0;
     for index in (0..bytes).rev() {
-        // SAFETY: the loader mapped the tables (base revision 4), and so does the kernel: they are reclaimable, NVS or
-        // inside regions of the memory map. Unaligned, hence bytewise.
+        // SAFETY: the loader maps the tables (base revision 4), wherever they lie. Unaligned, hence bytewise.
         let byte = unsafe { ((DIRECT_MAP + address + index as u64) as *const u8).read_volatile() };
         value = value << 8 | u64::from(byte);
     }
@@ -27,17 +26,9 @@ fn find(rsdp: u64, signature: &[u8; 4]) -> Option<u64> {
         .find(|table| *table != 0 && read(*table, 4) == wanted)
 }
 
-/// The HPET: physical address of its registers and femtoseconds per tick.
+/// Physical address of the HPET's registers.
 #[must_use]
-pub fn hpet(rsdp: u64) -> Option<(u64, u64)> {
+pub fn hpet(rsdp: u64) -> Option<u64> {
     let rsdp = rsdp.checked_sub(DIRECT_MAP).unwrap_or(rsdp);
-    let table = find(rsdp, b"HPET")?;
-    let address = read(table + 44, 8);
-    // SAFETY: the table names the registers; the capability word is their first.
-    let registers = unsafe {
-        crate::memory::kernel_map::map_device(crate::PhysicalAddress(address), 1024)?
-    };
-    // SAFETY: mapped just now.
-    let period = unsafe { registers.cast::<u64>().read_volatile() } >> 32;
-    (period > 0 && period <= 100_000_000).then_some((address, period))
+    find(rsdp, b"HPET").map(|table| read(table + 44, 8))
 }

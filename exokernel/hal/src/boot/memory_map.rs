@@ -58,18 +58,18 @@ impl BootFrames {
     }
 }
 
-struct Kept(UnsafeCell<Option<BootFrames>>);
+struct Kept(UnsafeCell<Option<(BootFrames, Option<u64>)>>);
 // SAFETY: written and read once, by the boot core.
 unsafe impl Sync for Kept {}
 static KEPT: Kept = Kept(UnsafeCell::new(None));
 
-/// Keeps the allocator across the change of stacks.
-pub(super) fn keep(frames: BootFrames) {
+/// Keeps the allocator, and where the HPET is, across the change of stacks.
+pub(super) fn keep(frames: BootFrames, hpet: Option<u64>) {
     // SAFETY: boot core, before `kept`.
-    unsafe { *KEPT.0.get() = Some(frames) };
+    unsafe { *KEPT.0.get() = Some((frames, hpet)) };
 }
 
-pub(super) fn kept() -> BootFrames {
+pub(super) fn kept() -> (BootFrames, Option<u64>) {
     // SAFETY: boot core, after `keep`.
     unsafe { (*KEPT.0.get()).expect("boot frames were kept") }
 }

@@ -88,6 +88,8 @@ pub fn start(main: extern "sysv64" fn() -> !) -> ! {
     }
     let offset = requests::direct_map_offset();
     assert!(offset == DIRECT_MAP, "the loader maps memory at {offset:#x}: set randomise_hhdm_base to no");
+    // The ACPI tables often lie in reserved memory, which only the loader's page tables reach.
+    let hpet = requests::rsdp().and_then(acpi::hpet);
     let mut boot_frames = BootFrames::new(requests::memory_map());
     build_kernel_map(&mut boot_frames);
     features::enable();
@@ -103,7 +105,7 @@ pub fn start(main: extern "sysv64" fn() -> !) -> ! {
     let (heap_start, heap_size) = boot_frames.take(heap_size.div_ceil(PAGE_SIZE) as u64);
     // SAFETY: frames just taken, covered by the direct map.
     unsafe { heap::fill((DIRECT_MAP + heap_start) as *mut u8, heap_size as usize) };
-    memory_map::keep(boot_frames);
+    memory_map::keep(boot_frames, hpet);
     trap::run_on_kernel_stack(main)
 }
 
@@ -131,17 +133,11 @@ fn build_kernel_map(boot_frames: &mut BootFrames) {
 /// heap filled; afterwards the loader's memory is RAM like any other.
 #[must_use]
 pub fn take() -> BootInfo {
-    let boot_frames = memory_map::kept();
+    let (boot_frames, hpet) = memory_map::kept();
     requests::park_other_cores();
     let modules = requests::modules();
     let kernel_file = requests::kernel_file();
-    let reference = match requests::rsdp().and_then(acpi::hpet) {
-        Some((address, period)) => match hpet_registers(address) {
-            Some(registers) => Reference::Hpet(registers, period),
-            None => Reference::Pit,
-        },
-        None => Reference::Pit,
-    };
+    let reference = hpet.and_then(hpet_reference).unwrap_or(Reference::Pit);
     let mut ram = memory_map::ranges(&boot_frames, kernel_file);
     for module in &modules {
         ram.push((module.frame, module.frame_count()));
@@ -167,10 +163,13 @@ pub fn take() -> BootInfo {
     }
 }
 
-fn hpet_registers(address: u64) -> Option<*mut u64> {
+/// The HPET as a reference clock: its first register says how many femtoseconds a tick has, at most 100 ns.
+fn hpet_reference(address: u64) -> Option<Reference> {
     // SAFETY: the HPET table says that its registers are there.
-    let registers = unsafe { kernel_map::map_device(PhysicalAddress(address), 1024) }?;
-    Some(registers.cast())
+    let registers = unsafe { kernel_map::map_device(PhysicalAddress(address), 1024) }?.cast::<u64>();
+    // SAFETY: mapped just now.
+    let period = unsafe { registers.read_volatile() } >> 32;
+    (1..=100_000_000).contains(&period).then_some(Reference::Hpet(registers, period))
 }
 
 /// Defines the kernel's entry point, which brings the core up and calls the given function on the kernel stack.

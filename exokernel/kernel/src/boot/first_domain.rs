@@ -1,4 +1,4 @@
-//! The first domain: the module named `serix-init`, with every resource of the machine in its binding table.
+//! The first domain: the module named `init`, with every resource of the machine in its binding table.
 use crate::capability::DEVICE_SHIFT;
 use crate::cpu::slices::SLICES;
 use crate::debug::log_line;
@@ -26,7 +26,7 @@ use xmas_elf::ElfFile;
 use xmas_elf::program::Type;
 
 /// Name of the module that is the first domain.
-const INIT: &str = "serix-init";
+const INIT: &str = "init";
 /// Frames of the first domain's account, besides one in 64 of its RAM.
 const ACCOUNT_BASE: u32 = 256;
 /// Pages of its stack.
@@ -75,8 +75,8 @@ struct Starter<'a> {
 pub(super) fn start(kernel: &mut Kernel, ram: &[(FrameNumber, u32)], modules: &[BootModule]) {
     let init = modules
         .iter()
-        .find(|module| module.name.starts_with(INIT))
-        .expect("no boot module named serix-init: check limine.conf");
+        .find(|module| module.name == INIT)
+        .expect("no boot module named init: check limine.conf");
     let is_module = |base: u32| modules.iter().any(|module| module.frame.0 == base);
     let free: Vec<(u32, u32)> =
         ram.iter().filter(|(base, _)| !is_module(base.0)).map(|(base, count)| (base.0, *count)).collect();
