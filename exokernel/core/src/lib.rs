@@ -26,5 +26,7 @@ pub mod properties;
 #[cfg(all(kani, not(feature = "real-kani")))]
 #[path = "kani_shim.rs"]
 mod kani;
+#[cfg(all(kani, feature = "real-kani"))]
+pub(crate) use ::kani;
 
 pub use ids::{DomainId, Frame, NodeId};
