@@ -28,7 +28,7 @@ use crate::protocol::responses::{
 };
 use crate::protocol::{HHDM, MINIMUM_STACK};
 use crate::serial;
-use crate::smp::{self, Environment, Starter, TRAMPOLINE_WINDOW};
+use crate::smp::{self, Environment, Record, Starter, TRAMPOLINE_WINDOW};
 
 /// Regions that later allocations may add to the memory map.
 const SPARE_REGIONS: usize = 32;
@@ -331,32 +331,38 @@ impl Cpus {
         stack_end: impl Fn(usize) -> u64,
     ) -> Result<Processors, Error> {
         let boot_apic_id = self.apic.id();
-        let others = || self.list.iter().filter(|processor| processor.apic_id != boot_apic_id);
-        // SAFETY: The caller vouches for both.
-        let start = |page| unsafe { Starter::new(page, self.apic, environment, self.x2apic) };
-        let starter = trampoline.map(start);
-        if let Some(starter) = &starter {
-            // SAFETY: All but this one, and none is needed.
-            unsafe { starter.reset(others().map(|processor| processor.apic_id)) };
-        }
-        let mut entries = Vec::with_capacity(self.list.len());
-        let mut stack = 0;
-        for processor in &self.list {
-            let entry = place_processor(arena, *processor)?;
-            if processor.apic_id != boot_apic_id {
-                stack += 1;
-                let end = stack_end(stack);
-                // SAFETY: 1. It was reset. 2. Stack and entry are used for no other.
-                let start = |s: &Starter| unsafe { s.start(processor.apic_id, entry, end) };
-                if !starter.as_ref().is_some_and(start) {
-                    let id = processor.apic_id;
-                    serial::say(format_args!("warning: CPU with APIC id {id} did not start"));
-                    continue;
-                }
+        let place = |processor: &Processor| place_processor(arena, *processor);
+        let entries = self.list.iter().map(place).collect::<Result<Vec<u64>, Error>>()?;
+        let records = self.records(boot_apic_id, &entries, stack_end);
+        let address = arena.words(&records)?;
+        // SAFETY: 1. The arena holds these words for good, and is identity mapped as well as in the
+        // direct map. 2. `records` laid them out as records. 3. CPUs change `ready` only, an atomic.
+        let records: &[Record] = unsafe {
+            slice::from_raw_parts((address - HHDM) as *const Record, self.list.len() - 1)
+        };
+        if let Some(page) = trampoline {
+            // SAFETY: 1. The caller vouches for page, environment, and CPUs. 2. The records name all
+            // CPUs but this one, each with a stack and entry of its own.
+            unsafe {
+                Starter::new(page, self.apic, environment, self.x2apic).start(records, address);
             }
-            entries.push(entry);
         }
+        let missing = |entry: &u64| records.iter().any(|r| r.entry == *entry && !r.is_ready());
+        for record in records.iter().filter(|record| !record.is_ready()) {
+            let id = record.apic_id;
+            serial::say(format_args!("warning: CPU with APIC id {id} did not start"));
+        }
+        let entries = entries.into_iter().filter(|entry| !missing(entry)).collect();
         Ok(Processors { entries, boot_apic_id, x2apic: self.x2apic })
+    }
+
+    /// The words of a [`Record`] for each CPU but the boot CPU.
+    fn records(&self, boot: u32, entries: &[u64], stack_end: impl Fn(usize) -> u64) -> Vec<u64> {
+        let others = self.list.iter().zip(entries).filter(|(cpu, _)| cpu.apic_id != boot);
+        let record = |(index, (cpu, entry)): (usize, (&Processor, &u64))| {
+            [u64::from(cpu.apic_id), *entry, stack_end(index + 1)]
+        };
+        others.enumerate().flat_map(record).collect()
     }
 }
 

@@ -1,11 +1,12 @@
-//! Starting the other CPUs.
+//! Starting the other CPUs, all at once.
 //!
-//! Each gets INIT and SIPI and runs the trampoline in a page of its own: below 1 MiB, identity
-//! mapped by the kernel's first page tables, bootloader-reclaimable. There it waits until the
-//! kernel writes a goto address, so the page must stay until then.
+//! Each gets INIT and SIPI and runs the trampoline in a page below 1 MiB, which the kernel's first
+//! page tables map identically. It finds its record by its APIC id, says that it is there, and waits
+//! until the kernel writes a goto address; so the page, which is bootloader-reclaimable, must stay
+//! until then.
 //!
-//! CPUs are started one after the other through one mailbox at the end of that page. Invariant: the
-//! mailbox is rewritten only after its reader said that it has read it.
+//! All at once, because an emulated CPU that waits takes host time from those still to come.
+//! Invariant: what CPUs write to the page before they have a stack of their own is the same for all.
 
 use core::arch::global_asm;
 use core::ptr;
@@ -14,8 +15,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use crate::cpu::{Apic, PAT_LAYOUT, delay, has_no_execute};
 use crate::faults::TablePointer;
 
-/// Where the mailbox lies in the trampoline page. Below it is a small stack.
+/// Where the mailbox lies in the trampoline page. Below it are two small stacks.
 const MAILBOX: usize = 0xf80;
+const STACKS: usize = 0xf60;
 const INIT: u32 = 0x0000_4500;
 const STARTUP: u32 = 0x0000_4600;
 /// INIT to SIPI, and SIPI to SIPI: Intel SDM volume 3, section 9.4.4.1.
@@ -44,23 +46,36 @@ pub const GDT: [u64; 7] = [
 /// The selector of [`GDT`]'s 64-bit code segment.
 pub const CODE_SELECTOR: u16 = 0x28;
 
-/// What a starting CPU reads; the trampoline knows the offsets.
+/// What starting CPUs read; the trampoline knows the offsets.
 #[repr(C)]
 struct Mailbox {
     page_tables: u64,
-    entry: u64,
-    stack: u64,
+    pat: u64,
     gdt: TablePointer,
     flags: u16,
-    ready: AtomicU32,
-    pat: u64,
+    records: u32,
     idt: TablePointer,
+    first_record: u64,
 }
 
-const _: () = assert!(core::mem::offset_of!(Mailbox, flags) == 34);
-const _: () = assert!(core::mem::offset_of!(Mailbox, ready) == 36);
-const _: () = assert!(core::mem::offset_of!(Mailbox, pat) == 40);
-const _: () = assert!(core::mem::offset_of!(Mailbox, idt) == 48);
+const _: () = assert!(core::mem::offset_of!(Mailbox, flags) == 26);
+const _: () = assert!(core::mem::offset_of!(Mailbox, records) == 28);
+const _: () = assert!(core::mem::offset_of!(Mailbox, idt) == 32);
+const _: () = assert!(core::mem::offset_of!(Mailbox, first_record) == 48);
+
+/// What a CPU to be started finds by its APIC id. Addresses are those under the kernel's tables.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Record {
+    /// Whose record this is.
+    pub apic_id: u32,
+    /// The CPU stores 1 when it waits for a goto address.
+    pub ready: AtomicU32,
+    /// The CPU's entry in the MP response.
+    pub entry: u64,
+    /// The end of its stack.
+    pub stack: u64,
+}
 
 unsafe extern "C" {
     static serix_trampoline: u8;
@@ -101,7 +116,7 @@ global_asm!(
     "32: movw $0x20, %ax",
     "    movw %ax, %ds",
     "    movw %ax, %ss",
-    "    leal 0xf80(%ebx), %esp",
+    "    leal 0xf70(%ebx), %esp",
     "    movl %cr4, %eax",
     "    orl $0x20, %eax",
     "    movl %eax, %cr4",
@@ -110,7 +125,7 @@ global_asm!(
     "    movl $0xc0000080, %ecx",
     "    rdmsr",
     "    orl $0x100, %eax",
-    "    testb $2, (0xf80 + 34)(%ebx)",
+    "    testb $2, (0xf80 + 26)(%ebx)",
     "    jz 33f",
     "    orl $0x800, %eax",
     "33: wrmsr",
@@ -124,36 +139,61 @@ global_asm!(
     "    pushl %eax",
     "    lretl",
     ".code64",
-    "64: movl $0x277, %ecx",
-    "    movl (0xf80 + 40)(%rbx), %eax",
-    "    movl (0xf80 + 44)(%rbx), %edx",
+    "64: movq %rbx, %r15",
+    "    movl $0x277, %ecx",
+    "    movl (0xf80 + 8)(%r15), %eax",
+    "    movl (0xf80 + 12)(%r15), %edx",
     "    wrmsr",
-    "    testb $1, (0xf80 + 34)(%rbx)",
+    "    testb $1, (0xf80 + 26)(%r15)",
     "    jz 65f",
     "    movl $0x1b, %ecx",
     "    rdmsr",
     "    orl $0x400, %eax",
     "    wrmsr",
-    "65: movq (0xf80 + 8)(%rbx), %rdi",
-    "    movq (0xf80 + 16)(%rbx), %rsp",
-    "    lgdt (0xf80 + 24)(%rbx)",
-    "    lidt (0xf80 + 48)(%rbx)",
+    // The APIC id: CPUID leaf 11 where there is one, else leaf 1.
+    "65: xorl %eax, %eax",
+    "    cpuid",
+    "    cmpl $11, %eax",
+    "    jb 66f",
+    "    movl $11, %eax",
+    "    xorl %ecx, %ecx",
+    "    cpuid",
+    "    testw %bx, %bx",
+    "    jnz 67f",
+    "66: movl $1, %eax",
+    "    cpuid",
+    "    shrl $24, %ebx",
+    "    movl %ebx, %edx",
+    "67: movq (0xf80 + 48)(%r15), %rsi",
+    "    movl (0xf80 + 28)(%r15), %ecx",
+    "68: cmpl %edx, (%rsi)",
+    "    je 69f",
+    "    addq $24, %rsi",
+    "    decl %ecx",
+    "    jnz 68b",
+    // Nobody asked for this CPU.
+    "60: hlt",
+    "    jmp 60b",
+    "69: movq 8(%rsi), %rdi",
+    "    movq 16(%rsi), %rsp",
+    "    lgdt (0xf80 + 16)(%r15)",
+    "    lidt (0xf80 + 32)(%r15)",
     "    pushq $0x28",
-    "    leaq 66f(%rip), %rax",
+    "    leaq 61f(%rip), %rax",
     "    pushq %rax",
     "    lretq",
-    "66: movl $0x30, %eax",
+    "61: movl $0x30, %eax",
     "    movw %ax, %ds",
     "    movw %ax, %es",
     "    movw %ax, %fs",
     "    movw %ax, %gs",
     "    movw %ax, %ss",
-    "    movl $1, (0xf80 + 36)(%rbx)",
+    "    movl $1, 4(%rsi)",
     // The goto address is the third word of the CPU's entry in the MP response.
-    "67: pause",
+    "62: pause",
     "    movq 16(%rdi), %rdx",
     "    testq %rdx, %rdx",
-    "    jz 67b",
+    "    jz 62b",
     "    xorl %ebx, %ebx",
     "    jmp serix_jump",
     ".balign 16",
@@ -192,10 +232,10 @@ global_asm!(
     "    movq %rdi, %cr3",
     "    movq %rsi, %rsp",
     "    pushq $0x28",
-    "    leaq 68f(%rip), %rax",
+    "    leaq 63f(%rip), %rax",
     "    pushq %rax",
     "    lretq",
-    "68: movl $0x30, %eax",
+    "63: movl $0x30, %eax",
     "    movw %ax, %ds",
     "    movw %ax, %es",
     "    movw %ax, %fs",
@@ -267,66 +307,61 @@ impl Starter {
     pub unsafe fn new(page: u64, apic: Apic, environment: Environment, x2apic: bool) -> Self {
         let code = entry_code();
         let length = (code.end - code.start) as usize;
-        assert!(length <= MAILBOX - 64, "the trampoline grew into its stack");
+        assert!(length <= STACKS, "the trampoline grew into its stack");
         // SAFETY: 1. The code lies in this program. 2. The page is ours and not the program.
         unsafe { ptr::copy_nonoverlapping(&raw const serix_trampoline, page as *mut u8, length) };
         Starter { page, apic, environment, x2apic }
     }
 
-    /// Resets the CPUs with these APIC ids, all at once since that takes the longest.
+    /// Starts the CPUs that have a record, and waits until all are ready or a limit has passed.
+    /// `address` is the records' under the kernel's tables.
     ///
     /// # Safety
-    /// They are CPUs other than this one, and none of them runs anything that is needed.
-    pub unsafe fn reset(&self, apic_ids: impl Iterator<Item = u32>) {
-        for id in apic_ids {
-            // SAFETY: The caller vouches for the CPU.
-            unsafe { self.apic.send(id, INIT) };
-        }
-        delay(AFTER_INIT_US);
-    }
-
-    /// Starts one CPU that was reset; `entry` is the address of its MP entry and `stack` of the
-    /// end of its stack, both as the kernel sees them. Tells whether it came up.
-    ///
-    /// # Safety
-    /// 1. [`Starter::reset`] was told about this CPU. 2. Stack and entry are its own.
-    #[must_use]
-    pub unsafe fn start(&self, apic_id: u32, entry: u64, stack: u64) -> bool {
+    /// 1. The records are of CPUs other than this one, and none of them runs anything that is needed.
+    ///    2. Entries and stacks are their own. 3. The records stay where they are for good.
+    pub unsafe fn start(&self, records: &[Record], address: u64) {
+        let mailbox = (self.page as usize + MAILBOX) as *mut Mailbox;
         let x2apic = if self.x2apic { FLAG_X2APIC } else { 0 };
         let no_execute = if has_no_execute() { FLAG_NO_EXECUTE } else { 0 };
-        let mailbox = (self.page as usize + MAILBOX) as *mut Mailbox;
         let letter = Mailbox {
             page_tables: self.environment.page_tables,
-            entry,
-            stack,
+            pat: PAT_LAYOUT,
             gdt: self.environment.gdt,
             flags: x2apic | no_execute,
-            ready: AtomicU32::new(0),
-            pat: PAT_LAYOUT,
+            records: records.len() as u32,
             idt: self.environment.idt,
+            first_record: address,
         };
-        // SAFETY: 1. The page is ours (see `new`), aligned, and its last 128 bytes hold a mailbox.
-        // 2. No CPU reads it now: the one before said that it is ready, or never came up and was
-        // not sent another SIPI.
+        // SAFETY: The page is ours (see `new`), aligned, and its last 128 bytes hold a mailbox that no
+        // CPU reads yet.
         unsafe { mailbox.write_volatile(letter) };
-        // SAFETY: As above; from here on the CPU reads the mailbox and writes `ready` only.
-        let ready = unsafe { &(*mailbox).ready };
-        let vector = (self.page >> 12) as u32;
-        for limit in [AFTER_STARTUP_US, START_LIMIT_US] {
-            // SAFETY: The caller vouches that the CPU waits for SIPI, which a running one ignores.
-            unsafe { self.apic.send(apic_id, STARTUP | vector) };
-            if (0..limit).any(|_| is_set_soon(ready)) {
-                return true;
+        let send = |command| {
+            for record in records.iter().filter(|record| !record.is_ready()) {
+                // SAFETY: The caller vouches for the CPU; one that runs already ignores SIPI.
+                unsafe { self.apic.send(record.apic_id, command) };
             }
+        };
+        let startup = STARTUP | (self.page >> 12) as u32;
+        send(INIT);
+        delay(AFTER_INIT_US);
+        send(startup);
+        delay(AFTER_STARTUP_US);
+        send(startup);
+        for _ in 0..START_LIMIT_US {
+            if records.iter().all(Record::is_ready) {
+                return;
+            }
+            delay(1);
+            // Where one thread emulates all CPUs, this lets the others run.
+            core::hint::spin_loop();
         }
-        false
     }
 }
 
-/// Looks at `ready` for about a microsecond.
-fn is_set_soon(ready: &AtomicU32) -> bool {
-    delay(1);
-    // Where one thread emulates all CPUs, this lets the others run.
-    core::hint::spin_loop();
-    ready.load(Ordering::Acquire) != 0
+impl Record {
+    /// Whether the CPU waits for a goto address.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire) != 0
+    }
 }

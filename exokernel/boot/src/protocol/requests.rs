@@ -99,10 +99,11 @@ impl<'a> Requests<'a> {
         let range = between_markers(image);
         acknowledge(&mut image[range.clone()])?;
         let mut found: Vec<Found> = Vec::new();
-        for at in range {
-            let Some(&[a, b, c, d]) = image[at..].first_chunk::<4>() else { break };
-            let feature = Feature::from_id([c, d]).filter(|_| [a, b] == COMMON);
-            let Some(feature) = feature else { continue };
+        let mut from = range.start;
+        while let Some(at) = find(&image[from..range.end], &COMMON).map(|at| from + at) {
+            from = at + COMMON.len();
+            let id = image[from..].first_chunk::<2>().copied();
+            let Some(feature) = id.and_then(Feature::from_id) else { continue };
             if at + FIELDS + feature.field_count() > image.len() {
                 return Err(Error::Protocol("a request is cut off by the image's end"));
             }
@@ -151,17 +152,29 @@ impl<'a> Requests<'a> {
 }
 
 fn between_markers(image: &[u64]) -> core::ops::Range<usize> {
-    let start = image.windows(4).position(|words| words == START_MARKER).map_or(0, |at| at + 4);
-    let end = image[start..].windows(2).position(|words| words == END_MARKER);
+    let start = find(image, &START_MARKER).map_or(0, |at| at + START_MARKER.len());
+    let end = find(&image[start..], &END_MARKER);
     start..end.map_or(image.len(), |at| start + at)
 }
 
+/// Where `pattern` begins. Compares one word at first: images are large, and this runs on each boot.
+fn find(image: &[u64], pattern: &[u64]) -> Option<usize> {
+    let mut from = 0;
+    while let Some(at) = image[from..].iter().position(|word| *word == pattern[0]) {
+        if image[from + at..].starts_with(pattern) {
+            return Some(from + at);
+        }
+        from += at + 1;
+    }
+    None
+}
+
 fn acknowledge(image: &mut [u64]) -> Result<(), Error> {
-    let tag = image.windows(3).position(|words| words[..2] == BASE_REVISION_TAG);
-    let tag = tag.ok_or(Error::BaseRevision(0))?;
-    match image[tag + 2] {
-        BASE_REVISION => image[tag + 2] = 0,
-        revision if revision < BASE_REVISION => return Err(Error::BaseRevision(revision)),
+    let tag = find(image, &BASE_REVISION_TAG).ok_or(Error::BaseRevision(0))?;
+    let revision = image.get_mut(tag + 2).ok_or(Error::BaseRevision(0))?;
+    match *revision {
+        BASE_REVISION => *revision = 0,
+        older if older < BASE_REVISION => return Err(Error::BaseRevision(older)),
         _ => {}
     }
     image[tag + 1] = BASE_REVISION;

@@ -17,6 +17,9 @@ use crate::memory::Region;
 /// Words of an entry of the MP response: ids, reserved, goto address, extra.
 pub const PROCESSOR_WORDS: usize = 4;
 
+/// Words that starting a CPU takes in the arena besides: a `smp::Record`.
+const START_WORDS: usize = size_of::<crate::smp::Record>() / 8;
+
 /// A file in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
@@ -103,7 +106,8 @@ pub fn place_processor(arena: &mut Arena<'_>, processor: Processor) -> Result<u6
 #[must_use]
 pub fn arena_bytes(facts_regions: usize, processors: usize, files: &[&File]) -> u64 {
     let texts: usize = files.iter().map(|f| 2 * (f.path.len() + f.string.len()) + 64 + 128).sum();
-    (4096 + facts_regions * 32 + processors * (PROCESSOR_WORDS + 1) * 8 + texts) as u64
+    (4096 + facts_regions * 32 + processors * (PROCESSOR_WORDS + 1 + START_WORDS) * 8 + texts)
+        as u64
 }
 
 /// Answers every request of the kernel.

@@ -25,6 +25,13 @@ pub(super) fn exit(value: u8) -> ! {
     }
 }
 
+pub(super) fn halt() -> ! {
+    loop {
+        // SAFETY: Interrupts are off: this CPU sleeps for good, and costs its host nothing.
+        unsafe { asm!("hlt", options(nomem, nostack)) };
+    }
+}
+
 pub(super) fn undefined_instruction() -> ! {
     // SAFETY: Ends in the handler that the loader set up.
     unsafe { asm!("ud2", options(noreturn)) }

@@ -1,35 +1,36 @@
 //! All CPUs are there, wait, and go where they are sent.
 
 use core::arch::naked_asm;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use limine::mp::{Cpu, ResponseFlags};
 use limine::response::MpResponse;
 
-use super::{kind_at, machine, say};
+use super::{STACK, kind_at, machine, say};
 
 static ARRIVED: AtomicU32 = AtomicU32::new(0);
-static STACKS: AtomicU64 = AtomicU64::new(0);
 
 pub(super) fn check(mp: &MpResponse, hhdm: u64) {
     let cpus = mp.cpus();
     let x2apic = mp.flags().contains(ResponseFlags::X2APIC);
     assert_eq!(machine::is_x2apic(), x2apic);
     assert_eq!(mp.bsp_lapic_id(), machine::apic_id());
-    for (index, cpu) in cpus.iter().enumerate() {
-        assert!(cpus[..index].iter().all(|other| other.lapic_id != cpu.lapic_id));
-        if cpu.lapic_id == mp.bsp_lapic_id() {
-            continue;
-        }
-        // Bit 1 carries x2APIC mode to the CPU.
+    let others = || cpus.iter().filter(|cpu| cpu.lapic_id != mp.bsp_lapic_id());
+    assert_eq!(others().count(), cpus.len() - 1, "the boot CPU is listed once");
+    for cpu in others() {
+        // Bit 0 carries x2APIC mode to the CPU, which answers with its stack pointer.
         cpu.extra.store(0x5e50 | u64::from(x2apic), Ordering::Relaxed);
-        let before = ARRIVED.load(Ordering::Acquire);
         cpu.goto_address.write(arrive);
-        wait_for(before + 1);
-        let stack = STACKS.load(Ordering::Acquire);
+    }
+    wait_for(cpus.len() as u32 - 1);
+    for (index, cpu) in others().enumerate() {
+        let stack = cpu.extra.load(Ordering::Acquire);
         assert_eq!((stack - 8) % 16, 0, "as after a call");
         assert_eq!(kind_at(stack - hhdm), "loader");
-        assert_eq!(kind_at(stack + 7 - hhdm - (256 << 10)), "loader");
+        assert_eq!(kind_at(stack + 7 - hhdm - STACK), "loader");
+        let distance = |other: &&&Cpu| other.extra.load(Ordering::Acquire).abs_diff(stack);
+        assert!(others().take(index).all(|other| distance(&other) >= STACK), "stacks overlap");
+        assert!(others().take(index).all(|other| other.lapic_id != cpu.lapic_id));
     }
     say!("cpus {} x2apic {x2apic}", cpus.len());
 }
@@ -62,9 +63,7 @@ extern "sysv64" fn landed(cpu: &Cpu, registers: u64, stack: u64) -> ! {
     machine::check_state();
     assert_eq!(cpu.lapic_id, machine::apic_id());
     assert_eq!(cpu.extra.load(Ordering::Relaxed), 0x5e50 | u64::from(machine::is_x2apic()));
-    STACKS.store(stack, Ordering::Release);
+    cpu.extra.store(stack, Ordering::Release);
     ARRIVED.fetch_add(1, Ordering::AcqRel);
-    loop {
-        core::hint::spin_loop();
-    }
+    machine::halt()
 }
