@@ -18,6 +18,9 @@ struct Entry<P: Page> {
     was_used: AtomicBool,
 }
 
+/// A known name and where it leads.
+pub(crate) type Known<'a, P> = (&'a Arc<[u8]>, Option<&'a Arc<Node<P>>>);
+
 /// The name cache.
 pub(crate) struct NameCache<P: Page> {
     seed: u64,
@@ -48,15 +51,15 @@ impl<P: Page> NameCache<P> {
         self.table.find(hash, is_it).copied()
     }
 
-    /// What is known of a name: nothing, that it is not there, or its node.
-    pub(crate) fn find(&self, directory: u64, name: &[u8]) -> Option<Option<&Arc<Node<P>>>> {
+    /// What is known of a name: nothing, or the name itself with its node or none.
+    pub(crate) fn find(&self, directory: u64, name: &[u8]) -> Option<Known<'_, P>> {
         let hash = of_name(self.seed, directory, name);
         let at = self.position(hash, directory, name)?;
         let entry = self.entries[at as usize].as_ref()?;
         if !entry.was_used.load(Ordering::Relaxed) {
             entry.was_used.store(true, Ordering::Relaxed);
         }
-        Some(entry.target.as_ref())
+        Some((&entry.name, entry.target.as_ref()))
     }
 
     /// Remembers where a name leads.

@@ -67,25 +67,22 @@ impl<P: Page> Volume<P> {
     }
 
     fn node_with(self: &Arc<Self>, inode: Arc<dyn Inode<P>>, metadata: &Metadata) -> Arc<Node<P>> {
-        let fresh = Arc::new(Node::new(self.clone(), inode, metadata));
-        // The other of the two nodes is dropped after the lock, which its drop takes.
-        let known = {
-            let mut nodes = self.nodes.lock();
-            let known = nodes.get(&metadata.ino).and_then(Weak::upgrade);
-            // A generated file system may use a number again for something else.
-            let is_same = known.as_ref().is_some_and(|node| node.kind == metadata.kind);
-            if !is_same {
-                nodes.insert(metadata.ino, Arc::downgrade(&fresh));
-            }
-            known.filter(|_| is_same).ok_or(fresh)
-        };
-        match known {
-            Ok(node) => {
-                node.set_permissions(metadata.mode, metadata.uid, metadata.gid);
-                node
-            }
-            Err(fresh) => fresh,
+        let mut nodes = self.nodes.lock();
+        let known = nodes.get(&metadata.ino).and_then(Weak::upgrade);
+        // A generated file system may use a number again for something else.
+        let is_same = known.as_ref().is_some_and(|node| node.kind == metadata.kind);
+        if let Some(node) = known.as_ref().filter(|_| is_same) {
+            node.set_permissions(metadata.mode, metadata.uid, metadata.gid);
+            let node = node.clone();
+            drop(nodes);
+            return node;
         }
+        let node = Arc::new(Node::new(self.clone(), inode, metadata));
+        nodes.insert(metadata.ino, Arc::downgrade(&node));
+        // The drop of a node takes the lock, so it comes after it.
+        drop(nodes);
+        drop(known);
+        node
     }
 
     fn forget(&self, ino: u64) {
@@ -126,6 +123,7 @@ pub struct Node<P: Page> {
     pub(crate) generation: AtomicU64,
     pub(crate) mount_count: AtomicU32,
     has_no_name: AtomicBool,
+    has_many_names: AtomicBool,
     is_listed: AtomicBool,
     is_mapped: AtomicBool,
     attachment: Once<Arc<dyn Any + Send + Sync>>,
@@ -155,6 +153,7 @@ impl<P: Page> Node<P> {
             generation: AtomicU64::new(0),
             mount_count: AtomicU32::new(0),
             has_no_name: AtomicBool::new(metadata.links == 0),
+            has_many_names: AtomicBool::new(metadata.links > 1),
             is_listed: AtomicBool::new(false),
             is_mapped: AtomicBool::new(false),
             attachment: Once::new(),
@@ -295,6 +294,15 @@ impl<P: Page> Node<P> {
     /// Whether its last name is gone.
     pub fn has_no_name(&self) -> bool {
         self.has_no_name.load(Ordering::Acquire)
+    }
+
+    /// Whether it is a file that may be found by several names.
+    pub(crate) fn has_many_names(&self) -> bool {
+        self.has_many_names.load(Ordering::Relaxed) && !self.is_directory()
+    }
+
+    pub(crate) fn set_many_names(&self) {
+        self.has_many_names.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn set_no_name(&self, gone: bool) {

@@ -180,6 +180,7 @@ impl<P: Page> Vfs<P> {
         let mut change = EntryChange::begin(self, directory, parent.name, &guard);
         let inode = existing.node.inode();
         directory.inode().link(parent.name, inode).await?;
+        existing.node.set_many_names();
         change.settle(Some(&existing.node));
         Ok(())
     }

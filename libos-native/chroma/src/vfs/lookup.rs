@@ -13,8 +13,11 @@ impl<P: Page> Vfs<P> {
         directory: &Arc<Node<P>>,
         name: &[u8],
     ) -> VfsResult<Option<Arc<Node<P>>>> {
-        if let Some(known) = self.tables.read().names.find(directory.id(), name) {
-            return Ok(known.cloned());
+        if let Some((name, node)) = self.tables.read().names.find(directory.id(), name) {
+            if let Some(node) = node.filter(|node| node.has_many_names()) {
+                set_place(node, directory, name);
+            }
+            return Ok(node.cloned());
         }
         if !directory.is_directory() {
             return Err(VfsError::NotDirectory);

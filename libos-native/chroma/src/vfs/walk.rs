@@ -2,6 +2,7 @@
 //!
 //! A walk whose every name is in the cache runs under one shared lock and allocates nothing. Any
 //! other starts anew as a future that asks file systems and follows symbolic links.
+use super::lookup::set_place;
 use super::{Context, Tables, Vfs};
 use crate::mount::Location;
 use crate::node::Node;
@@ -228,9 +229,13 @@ impl<'a, P: Page> Walk<'a, P> {
         let Some(known) = tables.names.find(self.at.node.id(), name) else {
             return Ok(false);
         };
-        let node = known.ok_or(VfsError::NotFound)?;
+        let (name, node) = known;
+        let node = node.ok_or(VfsError::NotFound)?;
         if node.kind() == FileKind::Symlink && self.follows(rest) {
             return Ok(false);
+        }
+        if node.has_many_names() {
+            set_place(node, &self.at.node, name);
         }
         self.enter_node(tables, node)?;
         Ok(true)
