@@ -1,13 +1,13 @@
 //! Domains: the unit of protection and authority, and the frames that pay for what the kernel keeps for them.
-use crate::capability::{BindingChunk, NodeChunk, SLOT_CHUNKS};
+use crate::capability::{NodeChunk, Slots};
 use crate::object::Table;
 use serix_abi::start::EndReason;
 use serix_core::DomainId;
+use serix_core::binding::BindingTable;
 use serix_core::ids::Frame;
 use serix_core::ledger::{Account, FrameKind, Ledger};
 use serix_hal::FrameNumber;
 use serix_hal::memory::frames::{FrameTable, OwnedFrame};
-use serix_hal::memory::object::FrameBox;
 use serix_hal::memory::paging::TableSource;
 
 /// Bits of a [`DomainId`] that are the index in the table, plus one. The others count reuse, so that no id is given twice.
@@ -33,7 +33,8 @@ pub(crate) struct Domain {
     /// Frames that it handed over for the kernel's use.
     pub(crate) account: Account,
     /// Binding table.
-    pub(crate) slots: [Option<FrameBox<BindingChunk>>; SLOT_CHUNKS],
+    pub(crate) table: BindingTable,
+    pub(crate) slots: Slots,
     /// Grant nodes it paid for: indices of chunks.
     pub(crate) node_chunks: [u32; MAX_NODE_CHUNKS],
     pub(crate) node_chunk_count: usize,
@@ -53,7 +54,8 @@ impl Domain {
             id,
             state: State::Running,
             account: Account::new(id),
-            slots: [const { None }; SLOT_CHUNKS],
+            table: BindingTable::new(),
+            slots: Slots::new(),
             node_chunks: [0; MAX_NODE_CHUNKS],
             node_chunk_count: 0,
             end_event,
@@ -61,12 +63,6 @@ impl Domain {
             ready: None,
             node,
         }
-    }
-
-    /// Whether a slice given to it would be used.
-    #[inline(always)]
-    pub(crate) fn is_runnable(&self) -> bool {
-        self.current.is_some()
     }
 }
 
@@ -97,6 +93,12 @@ impl Resources {
     pub(crate) fn index_of(&self, id: DomainId) -> Option<u32> {
         let index = (id.0 & MAX_DOMAINS).checked_sub(1)?;
         (self.domains.get(index)?.id == id).then_some(index)
+    }
+
+    /// Whether a domain would use a slice.
+    #[inline(always)]
+    pub(crate) fn is_runnable(&self, index: u32) -> bool {
+        self.domains.get(index).is_some_and(|domain| domain.current.is_some())
     }
 
     /// A frame of a domain's account, claimed for an object.

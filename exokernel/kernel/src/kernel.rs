@@ -1,9 +1,7 @@
 //! The kernel's state, whole, under one lock.
 use crate::capability::Revocation;
-use crate::cpu::deadlines::Deadlines;
 use crate::cpu::dispatcher::Dispatcher;
 use crate::cpu::schedule::Core;
-use crate::cpu::slices::SliceVector;
 use crate::disk::Devices;
 use crate::disk::ring::Ring;
 use crate::domain::Resources;
@@ -11,8 +9,10 @@ use crate::ipc::event::Event;
 use crate::memory::environment::Environment;
 use crate::memory::subtree::Subtree;
 use crate::object::Table;
+use serix_core::deadline::Deadlines;
 use serix_core::grant::GrantTree;
 use serix_core::seal::Sealer;
+use serix_core::slices::SliceVector;
 use serix_hal::cpu::apic::Apic;
 use serix_hal::cpu::trap;
 use serix_hal::memory::info::SharedInfo;
@@ -40,8 +40,8 @@ pub(crate) struct Kernel {
     pub(crate) events: Table<Event>,
     pub(crate) rings: Table<Ring>,
     pub(crate) devices: Devices,
-    pub(crate) slices: SliceVector,
-    pub(crate) deadlines: Deadlines,
+    pub(crate) slices: SliceVector<'static>,
+    pub(crate) deadlines: Deadlines<'static>,
     pub(crate) core: Core,
     pub(crate) apic: Apic,
     pub(crate) info: SharedInfo,

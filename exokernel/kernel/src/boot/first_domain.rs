@@ -1,6 +1,6 @@
 //! The first domain: the module named `init`, with every resource of the machine in its binding table.
 use crate::capability::DEVICE_SHIFT;
-use crate::cpu::slices::SLICES;
+use crate::cpu::SLICES;
 use crate::debug::log_line;
 use crate::disk::{CONSOLE_LINK, CONSOLE_LOG};
 use crate::domain::Domain;
@@ -16,7 +16,7 @@ use serix_abi::start::{
     StartInfo,
 };
 use serix_abi::token::{Kind, Rights};
-use serix_core::NodeId;
+use serix_core::{DomainId, NodeId};
 use serix_core::extent::Extent;
 use serix_core::ids::Frame;
 use serix_hal::FrameNumber;
@@ -82,7 +82,9 @@ pub(super) fn start(kernel: &mut Kernel, ram: &[(FrameNumber, u32)], modules: &[
         ram.iter().filter(|(base, _)| !is_module(base.0)).map(|(base, count)| (base.0, *count)).collect();
     let mut supply = Supply { ranges: free.clone() };
     make_domain(kernel, &mut supply, ram);
-    kernel.slices = crate::cpu::slices::SliceVector::new(kernel.first_domain);
+    let owner = kernel.resources.domains.get(kernel.first_domain).expect("just made").id;
+    let all = Extent::new(0, SLICES as u64).expect("a small range");
+    kernel.slices.assign(all, DomainId::NONE, owner).expect("nobody's slices");
     let environment = kernel
         .environment_create(kernel.first_domain, kernel.first_domain, serix_abi::NO_SLOT.into())
         .expect("first environment");

@@ -2,9 +2,8 @@
 mod first_domain;
 
 use crate::capability::DEVICE_SHIFT;
-use crate::cpu::deadlines::Deadlines;
 use crate::cpu::schedule::Core;
-use crate::cpu::slices::SliceVector;
+use crate::cpu::{SLICE_NS, SLICES};
 use crate::debug::{log_line, symbols};
 use crate::disk::Devices;
 use crate::domain::{MAX_DOMAINS, Resources};
@@ -14,10 +13,13 @@ use crate::object::Table;
 use crate::syscall;
 use alloc::vec::Vec;
 use serix_abi::info::{CoreInfo, INFO_MAGIC, MAX_CORES};
+use serix_core::DomainId;
+use serix_core::deadline::{DeadlineSlot, Deadlines};
 use serix_core::grant::GrantTree;
 use serix_core::ids::Frame;
 use serix_core::ledger::{FrameKind, FrameWord, Ledger, MemoryRange};
 use serix_core::seal::Sealer;
+use serix_core::slices::{Slice, SliceVector};
 use serix_hal::boot::BootInfo;
 use serix_hal::cpu::apic::{Apic, DEVICE_VECTOR};
 use serix_hal::cpu::{features, registers, time, trap};
@@ -87,7 +89,7 @@ fn information_page(boot: &mut BootInfo) -> SharedInfo {
     page.tsc_multiplier = time::multiplier();
     page.epoch_ns = (boot.epoch_seconds * 1_000_000_000).saturating_sub(time::now_ns());
     page.core_count = boot.cores.len().min(MAX_CORES) as u32;
-    page.slice_ns = crate::cpu::slices::SLICE_NS as u32;
+    page.slice_ns = SLICE_NS;
     page.frame_count = count;
     page.xsave_size = features::xsave_size();
     page.xcr0 = features::xcr0();
@@ -133,8 +135,11 @@ fn assemble(
         events: Table::new(objects),
         rings: Table::new(objects),
         devices,
-        slices: SliceVector::new(0),
-        deadlines: Deadlines::new(objects),
+        slices: SliceVector::new(Vec::leak(alloc::vec![
+            Slice { owner: DomainId::NONE, length_ns: SLICE_NS };
+            SLICES
+        ])),
+        deadlines: Deadlines::new(Vec::leak(alloc::vec![DeadlineSlot::EMPTY; objects as usize])),
         core: Core::new(),
         apic,
         info,

@@ -1,52 +1,57 @@
 //! Binding tables: what a token opened, so that later uses name a slot.
-use crate::domain::Resources;
+use crate::domain::{Domain, Resources};
 use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::token::{Kind, Rights};
-use serix_core::grant::{GrantTree, NodeStore, State};
+use serix_core::binding::{Binding, BindingTable, LookupError, Slot, SlotStore};
 use serix_core::extent::Extent;
-use serix_core::nospec::mask_index;
+use serix_core::grant::{GrantTree, NodeStore, State};
 use serix_core::{DomainId, NodeId};
 use serix_hal::cpu::time;
+use serix_hal::memory::object::FrameBox;
 
-/// Slots in a chunk.
+/// Slots in a frame.
 const CHUNK: usize = 64;
-/// Chunks of a domain's table.
-pub(crate) const SLOT_CHUNKS: usize = 16;
+/// Frames of a domain's table.
+const SLOT_CHUNKS: usize = 16;
 
-/// What a slot holds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Binding {
-    pub(crate) kind: Kind,
-    /// Made by `Grant`: it names what was delegated away, for taking it back.
-    pub(crate) delegation: bool,
-    pub(crate) rights: Rights,
-    pub(crate) node: NodeId,
-    pub(crate) generation: u64,
-    pub(crate) range: Extent,
-    /// Device of blocks and consoles, core of slices, index of an object.
-    pub(crate) object: u32,
+/// A domain's slots, in frames that it paid for.
+pub(crate) struct Slots {
+    chunks: [Option<FrameBox<[Slot; CHUNK]>>; SLOT_CHUNKS],
 }
 
-/// A frame of slots.
-pub(crate) struct BindingChunk {
-    slots: [Option<Binding>; CHUNK],
+impl Slots {
+    pub(crate) const fn new() -> Self {
+        Self { chunks: [const { None }; SLOT_CHUNKS] }
+    }
 }
 
-const _: () = assert!(size_of::<BindingChunk>() <= 4096);
+impl SlotStore for Slots {
+    #[inline(always)]
+    fn slot(&self, slot: u32) -> Option<&Slot> {
+        self.chunks.get(slot as usize / CHUNK)?.as_ref()?.get(slot as usize % CHUNK)
+    }
+
+    fn slot_mut(&mut self, slot: u32) -> Option<&mut Slot> {
+        self.chunks.get_mut(slot as usize / CHUNK)?.as_mut()?.get_mut(slot as usize % CHUNK)
+    }
+}
+
+/// What a caller is told of a slot that it cannot use.
+fn lookup_error(error: LookupError) -> Error {
+    match error {
+        LookupError::BadSlot => Error::BadSlot,
+        LookupError::Denied => Error::Denied,
+        LookupError::Stale => Error::Stale,
+    }
+}
 
 impl Resources {
-    /// The binding in a slot, if its grant still holds. One masked load, one compare of generations.
+    /// The binding in a slot, if its grant still holds.
     #[inline]
     pub(crate) fn binding(&self, domain: u32, slot: u32) -> Result<&Binding, Error> {
         let domain = self.domains.get(domain).ok_or(Error::Dead)?;
-        let place = slot as usize;
-        if place >= CHUNK * SLOT_CHUNKS {
-            return Err(Error::BadSlot);
-        }
-        let chunk = domain.slots[mask_index(place / CHUNK, SLOT_CHUNKS)].as_ref();
-        let binding =
-            chunk.and_then(|chunk| chunk.slots[place % CHUNK].as_ref()).ok_or(Error::BadSlot)?;
+        let binding = domain.table.get(&domain.slots, slot).ok_or(Error::BadSlot)?;
         if !GrantTree::is_current(self, binding.node, binding.generation) {
             return Err(Error::Stale);
         }
@@ -56,12 +61,7 @@ impl Resources {
     /// What is in a slot, whether its grant holds or not.
     pub(crate) fn slot(&self, domain: u32, slot: u32) -> Result<Binding, Error> {
         let domain = self.domains.get(domain).ok_or(Error::Dead)?;
-        let place = slot as usize;
-        if place >= CHUNK * SLOT_CHUNKS {
-            return Err(Error::BadSlot);
-        }
-        let chunk = domain.slots[mask_index(place / CHUNK, SLOT_CHUNKS)].as_ref();
-        chunk.and_then(|chunk| chunk.slots[place % CHUNK]).ok_or(Error::BadSlot)
+        domain.table.get(&domain.slots, slot).copied().ok_or(Error::BadSlot)
     }
 
     /// As [`Self::binding`], of one kind and with some rights.
@@ -73,53 +73,42 @@ impl Resources {
         kind: Kind,
         rights: Rights,
     ) -> Result<&Binding, Error> {
-        let binding = self.binding(domain, slot)?;
-        if binding.kind != kind {
-            return Err(Error::BadSlot);
-        }
-        if !binding.rights.has(rights) {
-            return Err(Error::Denied);
-        }
-        Ok(binding)
+        let domain = self.domains.get(domain).ok_or(Error::Dead)?;
+        domain.table.lookup(&domain.slots, self, slot, kind, rights).map_err(lookup_error)
     }
 
-    /// Enters a binding in the first free slot.
+    /// Enters a binding in a free slot; the table grows by a frame when it is full.
     pub(crate) fn enter(&mut self, domain: u32, binding: Binding) -> Result<u32, Error> {
-        for chunk in 0..SLOT_CHUNKS {
-            if self.domains.get(domain).ok_or(Error::Dead)?.slots[chunk].is_none() {
-                let frame = self.take_object(domain).ok_or(Error::NoFrames)?;
-                let fresh = BindingChunk { slots: [const { None }; CHUNK] };
-                let fresh = serix_hal::memory::object::FrameBox::new(frame, fresh);
-                self.domains.get_mut(domain).ok_or(Error::Dead)?.slots[chunk] = Some(fresh);
-            }
-            let owner = self.domains.get_mut(domain).ok_or(Error::Dead)?;
-            let slots = &mut owner.slots[chunk].as_mut().ok_or(Error::Dead)?.slots;
-            if let Some(place) = slots.iter().position(Option::is_none) {
-                slots[place] = Some(binding);
-                return Ok((chunk * CHUNK + place) as u32);
-            }
+        if self.domains.get(domain).ok_or(Error::Dead)?.table.is_full() {
+            self.grow_table(domain)?;
         }
-        Err(Error::TableFull)
+        let Domain { table, slots, .. } = &mut **self.domains.get_mut(domain).ok_or(Error::Dead)?;
+        table.insert(slots, binding).ok_or(Error::TableFull)
+    }
+
+    fn grow_table(&mut self, domain: u32) -> Result<(), Error> {
+        let chunks = &self.domains.get(domain).ok_or(Error::Dead)?.slots.chunks;
+        let place = chunks.iter().position(Option::is_none).ok_or(Error::TableFull)?;
+        let frame = self.take_object(domain).ok_or(Error::NoFrames)?;
+        let owner = self.domains.get_mut(domain).ok_or(Error::Dead)?;
+        owner.slots.chunks[place] = Some(FrameBox::new(frame, [Slot::EMPTY; CHUNK]));
+        owner.table.grow(CHUNK as u32);
+        Ok(())
     }
 
     /// Empties a slot, whatever it holds.
     pub(crate) fn clear_slot(&mut self, domain: u32, slot: u32) -> Result<Binding, Error> {
-        let place = slot as usize;
-        if place >= CHUNK * SLOT_CHUNKS {
-            return Err(Error::BadSlot);
-        }
-        let owner = self.domains.get_mut(domain).ok_or(Error::Dead)?;
-        let chunk = owner.slots[mask_index(place / CHUNK, SLOT_CHUNKS)].as_mut();
-        chunk.and_then(|chunk| chunk.slots[place % CHUNK].take()).ok_or(Error::BadSlot)
+        let Domain { table, slots, .. } = &mut **self.domains.get_mut(domain).ok_or(Error::Dead)?;
+        table.remove(slots, slot).ok_or(Error::BadSlot)
     }
 
     /// Gives the frames of a domain's whole table back to its account.
     pub(crate) fn free_slots(&mut self, domain: u32) {
-        for chunk in 0..SLOT_CHUNKS {
-            let taken = self.domains.get_mut(domain).and_then(|owner| owner.slots[chunk].take());
-            if let Some(taken) = taken {
-                self.put_object(domain, taken.into_frame());
-            }
+        let Some(owner) = self.domains.get_mut(domain) else { return };
+        owner.table = BindingTable::new();
+        let slots = core::mem::replace(&mut owner.slots, Slots::new());
+        for chunk in slots.chunks.into_iter().flatten() {
+            self.put_object(domain, chunk.into_frame());
         }
     }
 

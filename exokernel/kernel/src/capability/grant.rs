@@ -1,10 +1,10 @@
 //! Delegation: a grant node, a sealed token for the receiver, and a slot for taking it back.
-use super::bind::Binding;
 use crate::domain::Resources;
 use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::map::Grant;
 use serix_abi::token::{Claim, Kind, Rights};
+use serix_core::binding::Binding;
 use serix_core::grant::{GrantError, NodeStore};
 use serix_core::ids::Frame;
 use serix_core::ledger::FrameWord;

@@ -4,6 +4,6 @@ mod grant;
 mod nodes;
 mod revoke;
 
-pub(crate) use bind::{BindingChunk, DEVICE_SHIFT, SLOT_CHUNKS};
+pub(crate) use bind::{DEVICE_SHIFT, Slots};
 pub(crate) use nodes::NodeChunk;
 pub(crate) use revoke::Revocation;

@@ -4,7 +4,7 @@ use crate::kernel::Kernel;
 use serix_abi::start::EndReason;
 use serix_abi::token::Kind;
 use serix_abi::Error;
-use serix_core::NodeId;
+use serix_core::{DomainId, NodeId};
 use serix_core::grant::{Affected, Cursor, NodeStore, Progress};
 use serix_core::ids::Frame;
 use serix_hal::FrameNumber;
@@ -88,11 +88,7 @@ impl Kernel {
     /// Takes back what a revoked node held; true when done.
     fn reclaim(&mut self, affected: &Affected, reclaimed: &mut u64) -> Result<bool, Error> {
         if affected.kind == Kind::Slices {
-            let from = self.resources.index_of(affected.owner);
-            let to = self.resources.index_of(affected.heir);
-            if let (Some(from), Some(to)) = (from, to) {
-                self.slices.reassign(from, to);
-            }
+            self.slices.reassign_all(affected.owner, affected.heir);
         }
         if affected.kind != Kind::Frames {
             return Ok(true);
@@ -182,8 +178,9 @@ impl Kernel {
         self.resources.free_slots(index);
         self.resources.dissolve_account(index);
         let Some(domain) = self.resources.domains.get(index) else { return };
-        let (node, payer) = (domain.node, self.domain_payer(index));
-        self.slices.reassign(index, payer);
+        let (node, id, payer) = (domain.node, domain.id, self.domain_payer(index));
+        let heir = self.resources.domains.get(payer).map_or(DomainId::NONE, |payer| payer.id);
+        self.slices.reassign_all(id, heir);
         if let Some(frame) = self.resources.domains.remove(index) {
             self.resources.put_object(payer, frame);
         }

@@ -5,6 +5,7 @@ use serix_abi::Error;
 use serix_abi::dispatcher::DispatcherParameters;
 use serix_abi::token::{Kind, Rights};
 use serix_core::ids::Frame;
+use serix_core::watch::Waiter;
 use serix_hal::FrameNumber;
 use serix_hal::cpu::Context;
 use serix_hal::cpu::context::Entries;
@@ -28,11 +29,13 @@ pub(crate) struct Dispatcher {
     pub(crate) environment: u32,
     pub(crate) domain: u32,
     pub(crate) state: State,
-    /// Neighbours in the domain's ready queue, or next in the event's waiters.
+    /// Neighbours in the domain's ready queue.
     pub(crate) next: Option<u32>,
     pub(crate) previous: Option<u32>,
-    /// The event waited for, and the bits.
-    pub(crate) waits_for: Option<(u32, u64)>,
+    /// The event waited for.
+    pub(crate) waits_for: Option<u32>,
+    /// Its place among the event's waiters.
+    pub(crate) waiter: Waiter,
 }
 
 const _: () = assert!(size_of::<Dispatcher>() <= 4096);
@@ -95,6 +98,7 @@ impl Kernel {
             next: None,
             previous: None,
             waits_for: None,
+            waiter: Waiter::IDLE,
         };
         self.dispatchers.insert(frame, dispatcher);
         self.environments.get_mut(environment).ok_or(Error::Dead)?.dispatchers[number] =

@@ -1,5 +1,8 @@
 //! Cores: dispatchers, slices, and who runs next.
-pub(crate) mod deadlines;
 pub(crate) mod dispatcher;
 pub(crate) mod schedule;
-pub(crate) mod slices;
+
+/// Slices in a core's vector.
+pub(crate) const SLICES: usize = 64;
+/// Length of a slice, in nanoseconds.
+pub(crate) const SLICE_NS: u32 = 10_000_000;

@@ -1,6 +1,5 @@
 //! Who runs next on this core: slices in turn, and within a domain whom the domain chose.
 use super::dispatcher::State;
-use super::slices::SLICE_NS;
 use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::dispatcher::reason;
@@ -10,15 +9,17 @@ use serix_hal::cpu::time;
 pub(crate) struct Core {
     /// The dispatcher whose context is current.
     pub(crate) running: Option<u32>,
-    /// When the turn ends.
-    pub(crate) slice_end: u64,
+    /// The domain whose slice it is.
+    owner: u32,
+    /// When the slice ends.
+    slice_end: u64,
     /// For when the timer is set.
     timer: u64,
 }
 
 impl Core {
     pub(crate) const fn new() -> Self {
-        Self { running: None, slice_end: 0, timer: 0 }
+        Self { running: None, owner: 0, slice_end: 0, timer: 0 }
     }
 }
 
@@ -133,21 +134,22 @@ impl Kernel {
     /// Brings the core to the dispatcher that should run; false if there is none.
     pub(crate) fn schedule(&mut self) -> bool {
         let now = time::now_ns();
-        let runnable = |resources: &crate::domain::Resources, domain: u32| {
-            resources.domains.get(domain).is_some_and(|owner| owner.is_runnable())
-        };
         let mut fresh = false;
-        if now >= self.core.slice_end || !runnable(&self.resources, self.slices.owner()) {
+        if now >= self.core.slice_end || !self.resources.is_runnable(self.core.owner) {
             let resources = &self.resources;
-            if !self.slices.advance(|domain| runnable(resources, domain)) {
+            let turn = self.slices.next(|owner| {
+                resources.index_of(owner).is_some_and(|index| resources.is_runnable(index))
+            });
+            let Some(turn) = turn else {
                 self.core.slice_end = 0;
                 self.leave();
                 return false;
-            }
+            };
             fresh = true;
-            self.core.slice_end = now + SLICE_NS;
+            self.core.owner = self.resources.index_of(turn.slice.owner).unwrap_or(0);
+            self.core.slice_end = now + u64::from(turn.slice.length_ns);
         }
-        let next = self.resources.domains.get(self.slices.owner()).and_then(|owner| owner.current);
+        let next = self.resources.domains.get(self.core.owner).and_then(|owner| owner.current);
         let Some(next) = next else { return false };
         self.enter(next);
         if fresh && let Some(dispatcher) = self.dispatchers.get_mut(next) {
@@ -182,7 +184,7 @@ impl Kernel {
     /// Sets the timer for the end of the slice or the next deadline, unless it is set for then already.
     pub(crate) fn set_timer(&mut self, now: u64) {
         let slice = if self.core.running.is_some() { self.core.slice_end } else { u64::MAX };
-        let deadline = self.deadlines.peek().map_or(u64::MAX, |next| next.deadline());
+        let deadline = self.deadlines.peek().map_or(u64::MAX, |(deadline, _)| deadline);
         let wanted = slice.min(deadline);
         if wanted == self.core.timer && wanted > now {
             return;

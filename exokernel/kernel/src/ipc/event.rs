@@ -1,19 +1,28 @@
 //! Events: wait, signal, deadline. The kernel lock makes wait and signal one after the other, so no wake-up is lost.
-use crate::cpu::dispatcher::State;
+use crate::cpu::dispatcher::{Dispatcher, State};
 use crate::kernel::{Kernel, Outcome};
+use crate::object::Table;
 use serix_abi::token::{Kind, Rights};
 use serix_abi::{Error, FOREVER};
 use serix_core::NodeId;
+use serix_core::watch::{Wait, Waiter, WaiterId, WaiterStore, Watch};
 use serix_hal::cpu::time;
 
 /// A word of 64 bits and who waits for some of them.
 pub(crate) struct Event {
     pub(crate) domain: u32,
     pub(crate) node: NodeId,
-    bits: u64,
-    /// Waiting dispatchers, linked through `next` and `previous`.
-    first: Option<u32>,
+    watch: Watch,
 }
+
+impl WaiterStore for Table<Dispatcher> {
+    fn waiter_mut(&mut self, id: WaiterId) -> Option<&mut Waiter> {
+        self.get_mut(id.0).map(|dispatcher| &mut dispatcher.waiter)
+    }
+}
+
+/// Each bit goes to one waiter, so a signal wakes at most so many.
+const MAX_WOKEN: usize = 64;
 
 impl Kernel {
     /// Makes an event of the calling domain.
@@ -24,7 +33,7 @@ impl Kernel {
             self.drop_node(node);
             return Err(Error::NoFrames);
         };
-        self.events.insert(frame, Event { domain: caller, node, bits: 0, first: None });
+        self.events.insert(frame, Event { domain: caller, node, watch: Watch::new() });
         let rights = Rights::SIGNAL.with(Rights::WAIT).with(Rights::GRANT);
         self.resources.bind_node(caller, node, rights, index).inspect_err(|_| self.event_end(index))
     }
@@ -32,18 +41,14 @@ impl Kernel {
     /// Sets bits and wakes whoever waits for one of them.
     pub(crate) fn event_signal(&mut self, index: u32, bits: u64) {
         let Some(event) = self.events.get_mut(index) else { return };
-        event.bits |= bits;
-        let mut at = event.first;
-        while let Some(waiter) = at {
-            let Some(dispatcher) = self.dispatchers.get(waiter) else { return };
-            at = dispatcher.next;
-            let mask = dispatcher.waits_for.map_or(0, |(_, mask)| mask);
-            let Some(event) = self.events.get_mut(index) else { return };
-            let taken = event.bits & mask;
-            if taken != 0 {
-                event.bits &= !taken;
-                self.answer_wait(waiter, 0, taken);
-            }
+        let mut woken = [(0, 0); MAX_WOKEN];
+        let mut count = 0;
+        event.watch.signal(&mut self.dispatchers, bits, |waiter, ready| {
+            woken[count] = (waiter.0, ready);
+            count += 1;
+        });
+        for (waiter, ready) in woken.into_iter().take(count) {
+            self.answer_wait(waiter, 0, ready);
         }
     }
 
@@ -58,26 +63,25 @@ impl Kernel {
             return Err(Error::BadArgument);
         }
         let event = self.events.get_mut(index).ok_or(Error::Dead)?;
-        let taken = event.bits & mask;
-        if taken != 0 {
-            event.bits &= !taken;
-            return Ok(Outcome::Value(taken));
+        let ready = event.watch.poll(mask);
+        if ready != 0 {
+            return Ok(Outcome::Value(ready));
         }
         if deadline <= time::now_ns() {
             return Err(Error::TimedOut);
         }
         let waiter = self.core.running.ok_or(Error::Dead)?;
-        let first = event.first.replace(waiter);
-        if let Some(first) = first.and_then(|first| self.dispatchers.get_mut(first)) {
-            first.previous = Some(waiter);
+        match event.watch.wait(&mut self.dispatchers, WaiterId(waiter), mask) {
+            Wait::Ready(ready) => return Ok(Outcome::Value(ready)),
+            Wait::Refused => return Err(Error::TableFull),
+            Wait::Blocked => {}
         }
-        if deadline != FOREVER {
-            self.deadlines.insert(deadline, waiter);
+        if deadline != FOREVER && self.deadlines.insert(waiter, deadline).is_err() {
+            debug_assert!(false, "a deadline slot for each dispatcher");
         }
         self.stop_running(State::Waiting);
         if let Some(dispatcher) = self.dispatchers.get_mut(waiter) {
-            (dispatcher.previous, dispatcher.next) = (None, first);
-            dispatcher.waits_for = Some((index, mask));
+            dispatcher.waits_for = Some(index);
         }
         Ok(Outcome::Switch)
     }
@@ -94,19 +98,10 @@ impl Kernel {
     /// Takes a dispatcher out of its event's waiters and the deadlines, if it waits.
     pub(crate) fn stop_waiting(&mut self, waiter: u32) {
         let Some(dispatcher) = self.dispatchers.get_mut(waiter) else { return };
-        let Some((event, _)) = dispatcher.waits_for.take() else { return };
+        let Some(event) = dispatcher.waits_for.take() else { return };
         dispatcher.state = State::Parked;
-        let (previous, next) = (dispatcher.previous.take(), dispatcher.next.take());
-        match previous.and_then(|previous| self.dispatchers.get_mut(previous)) {
-            Some(previous) => previous.next = next,
-            None => {
-                if let Some(event) = self.events.get_mut(event) {
-                    event.first = next;
-                }
-            }
-        }
-        if let Some(next) = next.and_then(|next| self.dispatchers.get_mut(next)) {
-            next.previous = previous;
+        if let Some(event) = self.events.get_mut(event) {
+            event.watch.cancel(&mut self.dispatchers, WaiterId(waiter));
         }
         self.deadlines.remove(waiter);
     }
@@ -121,8 +116,10 @@ impl Kernel {
 
     /// Ends an event: who waits for it is told that it is dead.
     pub(crate) fn event_end(&mut self, index: u32) {
-        while let Some(waiter) = self.events.get(index).and_then(|event| event.first) {
-            self.answer_wait(waiter, Error::Dead as u64, 0);
+        while let Some(waiter) =
+            self.events.get_mut(index).and_then(|event| event.watch.evict(&mut self.dispatchers))
+        {
+            self.answer_wait(waiter.0, Error::Dead as u64, 0);
         }
         let Some(frame_owner) = self.events.get(index).map(|event| (event.domain, event.node)) else {
             return;

@@ -6,6 +6,7 @@ use serix_abi::map::{Grant, SlotInfo};
 use serix_abi::start::EndReason;
 use serix_abi::token::{Kind, MAX_TOKEN_SIZE, ROOT_SIZE, Rights};
 use serix_abi::{Error, FOREVER};
+use serix_core::extent::Extent;
 use serix_hal::memory::user;
 
 /// An address in ring 3 that could not be read or written.
@@ -131,7 +132,10 @@ impl Kernel {
         let units = binding.range.part(first, count).ok_or(Error::BadArgument)?;
         let domain = self.domain_in(caller, slot(domain)?)?;
         let base = units.base() & ((1 << crate::capability::DEVICE_SHIFT) - 1);
-        self.slices.assign(base as usize, units.count() as usize, domain);
+        let units = Extent::new(base, units.count()).ok_or(Error::BadArgument)?;
+        let from = self.resources.domains.get(caller.domain).ok_or(Error::Dead)?.id;
+        let to = self.resources.domains.get(domain).ok_or(Error::Dead)?.id;
+        self.slices.assign(units, from, to).map_err(|_| Error::Busy)?;
         Ok(Outcome::Value(0))
     }
 
