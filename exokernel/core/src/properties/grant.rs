@@ -60,7 +60,9 @@ impl<const N: usize> Grove<N> {
             step.first.checked_rem(from.range.count())?,
             step.count.checked_rem(from.range.count())? + 1,
         )?;
-        self.tree.delegate(&mut self.store, parent, range, DomainId(owner)).ok()
+        let made = self.tree.delegate(&mut self.store, parent, range, DomainId(owner)).ok();
+        assert!(made.is_none() || from.state == State::Live, "made of what is not held");
+        made
     }
 
     fn is_below(&self, mut node: NodeId, top: NodeId) -> bool {
@@ -96,14 +98,19 @@ impl<const N: usize> Grove<N> {
     }
 
     /// Runs a revocation to its end, telling each node that it hands out.
-    fn run(&mut self, mut cursor: Cursor, budget: u32, mut each: impl FnMut(Affected)) {
+    fn run(
+        &mut self,
+        mut cursor: Cursor,
+        budget: u32,
+        mut each: impl FnMut(&ArrayStore<N>, Affected),
+    ) {
         // Each node is entered, left and sunk to at most, and each end may start a new descent.
         for _ in 0..(4 * N * N + 4) {
             match self.tree.revoke_step(&mut self.store, &mut cursor, budget) {
                 Progress::Done => return,
                 Progress::Again => {}
                 Progress::Reclaim(affected) => {
-                    each(affected);
+                    each(&self.store, affected);
                     self.tree.finish_node(&mut self.store, &mut cursor);
                 }
             }
@@ -137,7 +144,12 @@ pub(crate) fn revoke_ends_exactly_the_subtree<const N: usize>(
         return;
     };
     let mut handed_out = [false; N];
-    grove.run(cursor, budget, |affected| {
+    grove.run(cursor, budget, |store, affected| {
+        // Nothing of the subtree can be used any more when the first of it is reclaimed.
+        for (i, (id, generation)) in before.iter().enumerate() {
+            let usable = live[i] && below[i] && GrantTree::is_current(store, *id, *generation);
+            assert!(!usable);
+        }
         assert!(!handed_out[affected.node.0 as usize], "handed out twice");
         handed_out[affected.node.0 as usize] = true;
     });
@@ -176,7 +188,7 @@ pub(crate) fn interleaved_revocations_end<const N: usize>(
         grove.check();
     }
     for cursor in cursors.into_iter().flatten() {
-        grove.run(cursor, 3, |_| {});
+        grove.run(cursor, 3, |_, _| {});
     }
     for (id, generation) in names {
         assert!(generation == 0 || !GrantTree::is_current(&grove.store, id, generation));
@@ -220,6 +232,79 @@ mod cases {
         ) {
             interleaved_revocations_end::<NODES>(&delegations, tops, &turns);
         }
+    }
+}
+
+/// What is refused, and that it changes nothing.
+#[cfg(test)]
+mod refusals {
+    use super::*;
+    use crate::grant::{GrantError, MAX_CHILDREN};
+
+    const ROOT: NodeId = NodeId(0);
+    const CHILD: DomainId = DomainId(2);
+
+    fn delegate<const N: usize>(
+        grove: &mut Grove<N>,
+        parent: NodeId,
+        base: u64,
+        count: u64,
+    ) -> Result<NodeId, GrantError> {
+        let range = Extent::new(base, count).expect("does not wrap");
+        grove.tree.delegate(&mut grove.store, parent, range, CHILD)
+    }
+
+    #[test]
+    fn ranges_must_be_inside_and_free() {
+        let mut grove = Grove::<8>::new(Kind::Frames, 100);
+        let child = delegate(&mut grove, ROOT, 10, 10).expect("inside");
+        for (base, count) in [(0, 101), (100, 1), (50, 0), (1 << 60, 1)] {
+            assert_eq!(delegate(&mut grove, ROOT, base, count), Err(GrantError::Outside));
+        }
+        for (base, count) in [(10, 10), (0, 11), (19, 1), (5, 20), (12, 2)] {
+            assert_eq!(delegate(&mut grove, ROOT, base, count), Err(GrantError::Overlap));
+        }
+        assert_eq!(delegate(&mut grove, child, 9, 1), Err(GrantError::Outside));
+        assert!(delegate(&mut grove, ROOT, 0, 10).is_ok());
+        assert!(delegate(&mut grove, ROOT, 20, 80).is_ok());
+        assert_eq!(grove.store.nodes[0].children(), 3);
+        grove.check();
+    }
+
+    #[test]
+    fn shared_kinds_may_overlap() {
+        let mut grove = Grove::<8>::new(Kind::Event, 1);
+        assert!(delegate(&mut grove, ROOT, 0, 1).is_ok());
+        assert!(delegate(&mut grove, ROOT, 0, 1).is_ok());
+        grove.check();
+    }
+
+    #[test]
+    fn nothing_comes_of_revoked_free_or_missing_nodes() {
+        let mut grove = Grove::<8>::new(Kind::Frames, 100);
+        let child = delegate(&mut grove, ROOT, 10, 10).expect("inside");
+        grove.tree.revoke(&mut grove.store, child).expect("in use");
+        for parent in [child, NodeId(5), NodeId(8), NodeId::NONE] {
+            assert_eq!(delegate(&mut grove, parent, 10, 1), Err(GrantError::Stale));
+        }
+        assert!(grove.tree.revoke(&mut grove.store, NodeId(5)).is_none());
+        assert_eq!(
+            delegate(&mut grove, ROOT, 10, 1),
+            Err(GrantError::Overlap),
+            "not reclaimed yet"
+        );
+    }
+
+    #[test]
+    fn room_is_bounded() {
+        let mut small = Grove::<2>::new(Kind::Frames, 100);
+        assert!(delegate(&mut small, ROOT, 0, 1).is_ok());
+        assert_eq!(delegate(&mut small, ROOT, 1, 1), Err(GrantError::NoNode));
+        let mut large = Grove::<4>::new(Kind::Event, 1);
+        // Set, not made one by one, for Miri's sake.
+        large.store.nodes[0].children = MAX_CHILDREN - 1;
+        assert!(delegate(&mut large, ROOT, 0, 1).is_ok());
+        assert_eq!(delegate(&mut large, ROOT, 0, 1), Err(GrantError::TooMany));
     }
 }
 

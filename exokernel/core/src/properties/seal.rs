@@ -153,6 +153,12 @@ mod cases {
         SEALER.get_or_init(|| Sealer::new(MASTER_KEY))
     }
 
+    /// Miri takes a tenth of a second for a block of SHA-256.
+    fn few() -> proptest::test_runner::Config {
+        let config = crate::properties::config();
+        proptest::test_runner::Config { cases: if cfg!(miri) { 1 } else { config.cases }, ..config }
+    }
+
     prop_compose! {
         fn any_claim()(
             kind in 0..Kind::ALL.len(),
@@ -202,7 +208,7 @@ mod cases {
     }
 
     proptest! {
-        #![proptest_config(crate::properties::config())]
+        #![proptest_config(few())]
 
         #[test]
         fn sealed_verifies(claim in any_claim()) {
