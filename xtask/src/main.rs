@@ -2,6 +2,7 @@
 //! what they share.
 
 mod build;
+mod check;
 mod image;
 mod link;
 mod machine;
@@ -27,7 +28,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Run(run::Options),
+    Run(Box<run::Options>),
+    Check(check::Options),
     #[command(hide = true)]
     Launch(machine::launch::Options),
 }
@@ -43,6 +45,19 @@ fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run(options) => ExitCode::from(run::run(&options)),
+        Command::Check(options) => conclude(check::run(&options)),
         Command::Launch(options) => machine::launch::run(&options),
+    }
+}
+
+/// Exit code of a command that passes or fails: 0, 1, or 125 when it could not be carried out.
+fn conclude(passed: anyhow::Result<bool>) -> ExitCode {
+    match passed {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            report::say(&format!("xtask: setup: {error:#}"));
+            ExitCode::from(SETUP_FAILED)
+        }
     }
 }

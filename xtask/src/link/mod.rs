@@ -143,9 +143,7 @@ impl Reader {
     fn handle(&mut self, event: Event<'_>) -> Result<(), serix_link::Error> {
         match event {
             Event::Data { stream, bytes, cost } => return self.outputs.data(stream, bytes, cost),
-            Event::Credit(stream, bytes) if stream == Stream::Stdin => {
-                return self.guest.add_credit(bytes);
-            }
+            Event::Credit(Stream::Stdin, bytes) => return self.guest.add_credit(bytes),
             Event::End(Stream::Stdin) => self.guest.end_input(),
             Event::Status(status) => {
                 let message = String::from_utf8_lossy(status.message).into_owned();
