@@ -1,5 +1,6 @@
 //! Domains: the unit of protection and authority, and the frames that pay for what the kernel keeps for them.
-use crate::capability::{NodeChunk, Slots};
+use crate::capability::{Granting, NodeChunk, Slots};
+use crate::ipc::event::Signal;
 use crate::object::Table;
 use serix_abi::start::EndReason;
 use serix_core::DomainId;
@@ -38,8 +39,10 @@ pub(crate) struct Domain {
     /// Grant nodes it paid for: indices of chunks.
     pub(crate) node_chunks: [u32; MAX_NODE_CHUNKS],
     pub(crate) node_chunk_count: usize,
-    /// Whom to tell when it ends: event and bits.
-    pub(crate) end_event: Option<(u32, u64)>,
+    /// Whom to tell when it ends.
+    pub(crate) end_signal: Option<Signal>,
+    /// A delegation whose frames are changing owner step by step.
+    pub(crate) granting: Option<Granting>,
     /// The dispatcher that gets its slices.
     pub(crate) current: Option<u32>,
     /// Dispatchers that were woken while another was current: first and last.
@@ -49,7 +52,7 @@ pub(crate) struct Domain {
 }
 
 impl Domain {
-    pub(crate) fn new(id: DomainId, node: serix_core::NodeId, end_event: Option<(u32, u64)>) -> Self {
+    pub(crate) fn new(id: DomainId, node: serix_core::NodeId, end_signal: Option<Signal>) -> Self {
         Self {
             id,
             state: State::Running,
@@ -58,7 +61,8 @@ impl Domain {
             slots: Slots::new(),
             node_chunks: [0; MAX_NODE_CHUNKS],
             node_chunk_count: 0,
-            end_event,
+            end_signal,
+            granting: None,
             current: None,
             ready: None,
             node,

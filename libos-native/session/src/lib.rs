@@ -44,6 +44,8 @@ pub enum Purpose {
     Link = 5,
     /// The kernel log.
     Log = 6,
+    /// Slices of a core, for running domains of its own.
+    Slices = 7,
 }
 
 /// A token for the session to bind.

@@ -87,6 +87,8 @@ fn reference(leaf: FrameNumber, index: usize) -> u32 {
 #[derive(Clone, Copy)]
 pub struct Leaf {
     table: FrameNumber,
+    /// Reached through a subtree: the pages may be at several addresses.
+    shared: bool,
 }
 
 impl FrameTable {
@@ -131,7 +133,7 @@ impl FrameTable {
             return false;
         }
         let reference = entry.first;
-        let leaf = Leaf { table: FrameNumber(reference >> 9) };
+        let leaf = Leaf { table: FrameNumber(reference >> 9), shared: true };
         self.clear(leaf, (reference & 511) as usize);
         tlb::flush_all();
         true
@@ -311,7 +313,7 @@ impl Root {
             }
             level -= 1;
         }
-        Ok(Leaf { table: at })
+        Ok(Leaf { table: at, shared: self.level == 3 })
     }
 
     #[cold]
@@ -349,7 +351,7 @@ impl Root {
             at = frame_of(entry);
             level -= 1;
         }
-        Ok(Leaf { table: at })
+        Ok(Leaf { table: at, shared: self.level == 3 })
     }
 
     /// Frees one table with all below it that is empty, or empties one leaf: false when nothing is left below the
@@ -364,7 +366,7 @@ impl Root {
                     if frames.entries[at.0 as usize].uses == 0 {
                         break;
                     }
-                    frames.clear(Leaf { table: at }, slot);
+                    frames.clear(Leaf { table: at, shared: true }, slot);
                 }
             }
             match self.first_child(frames, at, level) {
@@ -377,12 +379,12 @@ impl Root {
             }
         }
         let Some((above, slot, level)) = parent else { return false };
-        tlb::flush_all();
         if level == 4 {
             self.set_top(slot, 0);
         } else {
             table(above)[slot] = 0;
         }
+        tlb::flush_all();
         frames.entries[above.0 as usize].uses -= 1;
         frames.free_table(at, source);
         true
@@ -410,6 +412,17 @@ impl Root {
 }
 
 impl Leaf {
+    /// Forgets the translation of a page whose entry has changed. In a subtree only the lower part of the address is
+    /// known.
+    #[inline(always)]
+    fn flush(self, address: u64) {
+        if self.shared {
+            tlb::flush_all();
+        } else {
+            tlb::flush_page(address);
+        }
+    }
+
     /// The entry for an address.
     #[inline(always)]
     #[must_use]
@@ -433,7 +446,7 @@ impl Leaf {
         let slot = index(address, 1);
         if table(self.table)[slot] & PRESENT != 0 {
             frames.clear(self, slot);
-            tlb::flush_page(address);
+            self.flush(address);
         }
         frames.link_in(frame, reference(self.table, slot));
         frames.entries[self.table.0 as usize].uses += 1;
@@ -446,7 +459,7 @@ impl Leaf {
     pub fn unmap(self, frames: &mut FrameTable, address: u64) -> bool {
         let cleared = frames.clear(self, index(address, 1));
         if cleared {
-            tlb::flush_page(address);
+            self.flush(address);
         }
         cleared
     }
@@ -460,7 +473,7 @@ impl Leaf {
         }
         let keep = MapFlags::FRAME_MASK | MapFlags::ACCESSED.0 | MapFlags::DIRTY.0 | PRESENT | USER;
         *entry = *entry & keep | flags.0 & MapFlags::REQUEST.0;
-        tlb::flush_page(address);
+        self.flush(address);
         true
     }
 
@@ -480,7 +493,7 @@ impl Leaf {
         let private = *entry & MapFlags::SHARED.0 == 0;
         if private && *entry & WRITE != 0 {
             *entry = *entry & !WRITE | MapFlags::COPY.0;
-            tlb::flush_page(address);
+            self.flush(address);
         }
         let entry = *entry;
         target.map(frames, address, frame_of(entry), MapFlags(entry))

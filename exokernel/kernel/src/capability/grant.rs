@@ -5,7 +5,8 @@ use serix_abi::Error;
 use serix_abi::map::Grant;
 use serix_abi::token::{Claim, Kind, Rights};
 use serix_core::binding::Binding;
-use serix_core::grant::{GrantError, NodeStore};
+use serix_core::extent::Extent;
+use serix_core::grant::{GrantError, GrantTree, NodeStore};
 use serix_core::ids::Frame;
 use serix_core::ledger::FrameWord;
 use serix_core::{DomainId, NodeId};
@@ -24,11 +25,18 @@ fn error(error: GrantError) -> Error {
     }
 }
 
+/// A delegation of frames under way: node and slot are made, frames change owner step by step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Granting {
+    delegation: u32,
+    claim: Claim,
+}
+
 impl Kernel {
     /// Delegates part of a slot's range to a domain; the slot of the delegation and the token.
     ///
-    /// Frames change owner first, step by step: a frame already the receiver's is passed over, so that calling again
-    /// goes on. A frame that is mapped, pinned or claimed cannot change owner.
+    /// Frames change owner step by step, after the delegation is recorded: calling again with the same arguments goes
+    /// on. A frame that is mapped, pinned or claimed cannot change owner: `Busy` until it is not, then call again.
     pub(crate) fn grant(
         &mut self,
         domain: u32,
@@ -47,33 +55,53 @@ impl Kernel {
         if wanted.reserved != 0 {
             return Err(Error::BadArgument);
         }
-        if from.kind == Kind::Frames {
-            let giver = self.resources.domains.get(domain).ok_or(Error::Dead)?.id;
-            self.resources.move_frames(range.base(), range.count(), giver, receiver)?;
-        }
-        let node = self
-            .grants
-            .delegate(&mut self.resources, from.node, range, receiver)
-            .map_err(error)?;
-        let generation = self.resources.node(node).ok_or(Error::Stale)?.generation();
         let claim = Claim {
             kind: from.kind,
             rights,
-            node: node.0,
-            generation,
+            node: 0,
+            generation: 0,
             base: range.base(),
             count,
             audience: receiver.0,
         };
-        let binding = Binding { delegation: true, node, generation, range, ..from };
-        let delegation = self.resources.enter(domain, binding)?;
-        Ok((delegation, self.sealer.seal(&claim)))
+        let granting = self.granting(domain, &from, claim)?;
+        if from.kind == Kind::Frames {
+            let giver = self.resources.domains.get(domain).ok_or(Error::Dead)?.id;
+            self.resources.move_frames(range.base(), range.count(), giver, receiver)?;
+            self.resources.domains.get_mut(domain).ok_or(Error::Dead)?.granting = None;
+        }
+        Ok((granting.delegation, self.sealer.seal(&granting.claim)))
+    }
+
+    /// The delegation of this claim: the one under way, or a new one.
+    fn granting(&mut self, domain: u32, from: &Binding, wanted: Claim) -> Result<Granting, Error> {
+        let under_way = self.resources.domains.get(domain).ok_or(Error::Dead)?.granting;
+        if let Some(known) = under_way
+            && GrantTree::is_current(&self.resources, NodeId(known.claim.node), known.claim.generation)
+            && wanted.kind == Kind::Frames
+        {
+            let same = Claim { node: wanted.node, generation: wanted.generation, ..known.claim } == wanted;
+            return if same { Ok(known) } else { Err(Error::Busy) };
+        }
+        let range = Extent::new(wanted.base, wanted.count.into()).ok_or(Error::BadArgument)?;
+        let receiver = DomainId(wanted.audience);
+        let node =
+            self.grants.delegate(&mut self.resources, from.node, range, receiver).map_err(error)?;
+        let generation = self.resources.node(node).ok_or(Error::Stale)?.generation();
+        let binding = Binding { delegation: true, node, generation, range, ..*from };
+        let delegation =
+            self.resources.enter(domain, binding).inspect_err(|_| self.drop_node(node))?;
+        let granting = Granting { delegation, claim: Claim { node: node.0, generation, ..wanted } };
+        if wanted.kind == Kind::Frames {
+            self.resources.domains.get_mut(domain).ok_or(Error::Dead)?.granting = Some(granting);
+        }
+        Ok(granting)
     }
 
     /// Makes the root node of a new object of `domain`, paid by it.
     pub(crate) fn object_node(&mut self, domain: u32, kind: Kind, index: u32) -> Result<NodeId, Error> {
         let owner = self.resources.domains.get(domain).ok_or(Error::Dead)?.id;
-        let range = serix_core::extent::Extent::new(index.into(), 1).ok_or(Error::BadArgument)?;
+        let range = Extent::new(index.into(), 1).ok_or(Error::BadArgument)?;
         self.grants.root(&mut self.resources, kind, range, owner).map_err(error)
     }
 }

@@ -5,5 +5,6 @@ mod nodes;
 mod revoke;
 
 pub(crate) use bind::{DEVICE_SHIFT, Slots};
+pub(crate) use grant::Granting;
 pub(crate) use nodes::NodeChunk;
 pub(crate) use revoke::Revocation;

@@ -110,7 +110,7 @@ impl Kernel {
             return;
         }
         domain.state = State::Ended(reason, status);
-        let end_event = domain.end_event;
+        let end_signal = domain.end_signal;
         let running = self.core.running;
         if running.and_then(|running| self.dispatchers.get(running)).is_some_and(|at| at.domain == index)
         {
@@ -121,8 +121,8 @@ impl Kernel {
             domain.current = None;
             domain.ready = None;
         }
-        if let Some((event, bits)) = end_event {
-            self.event_signal(event, bits);
+        if let Some(signal) = end_signal {
+            self.send(signal);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Who runs next on this core: slices in turn, and within a domain whom the domain chose.
 use super::dispatcher::State;
+use crate::domain;
 use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::dispatcher::reason;
@@ -24,12 +25,12 @@ impl Core {
 }
 
 impl Kernel {
-    /// Makes a dispatcher the one that gets its domain's slices.
+    /// Makes a dispatcher the one that gets its domain's slices, unless the domain has ended.
     pub(crate) fn make_current(&mut self, index: u32) {
         let Some(dispatcher) = self.dispatchers.get_mut(index) else { return };
-        dispatcher.state = State::Current;
-        let domain = dispatcher.domain;
-        if let Some(owner) = self.resources.domains.get_mut(domain) {
+        let owner = self.resources.domains.get_mut(dispatcher.domain);
+        if let Some(owner) = owner.filter(|owner| owner.state == domain::State::Running) {
+            dispatcher.state = State::Current;
             owner.current = Some(index);
         }
     }
@@ -38,11 +39,10 @@ impl Kernel {
     pub(crate) fn wake(&mut self, index: u32) {
         let Some(dispatcher) = self.dispatchers.get(index) else { return };
         let domain = dispatcher.domain;
-        let idle = self.resources.domains.get(domain).is_some_and(|owner| owner.current.is_none());
-        if idle {
-            self.make_current(index);
-        } else {
-            self.enqueue(index, domain);
+        match self.resources.domains.get(domain).map(|owner| (owner.state, owner.current)) {
+            Some((domain::State::Running, Some(_))) => self.enqueue(index, domain),
+            Some((domain::State::Running, None)) => self.make_current(index),
+            _ => {}
         }
     }
 

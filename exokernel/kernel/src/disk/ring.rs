@@ -1,4 +1,5 @@
 //! Transfer rings of domains.
+use crate::ipc::event::Signal;
 use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::ring::{Completion, SUBMISSIONS};
@@ -13,8 +14,8 @@ pub(crate) struct Ring {
     pub(crate) domain: u32,
     pub(crate) node: NodeId,
     pub(crate) shared: SharedRing,
-    event: u32,
-    bits: u64,
+    /// What a completion signals.
+    signal: Signal,
     /// Cookies of the transfers in flight.
     pub(crate) cookies: [Option<u64>; SUBMISSIONS],
 }
@@ -36,7 +37,7 @@ impl Kernel {
         event: u32,
         bits: u64,
     ) -> Result<u32, Error> {
-        let event = self.resources.lookup(caller, event, Kind::Event, Rights::SIGNAL)?.object;
+        let signal = self.signal_for(caller, event, bits)?;
         let rights = Rights::MAP.with(Rights::WRITE);
         let binding = self.resources.lookup(caller, frames, Kind::Frames, rights)?;
         let unit = binding.range.unit(unit).ok_or(Error::BadArgument)? as u32;
@@ -56,7 +57,7 @@ impl Kernel {
             return Err(Error::Denied);
         };
         let cookies = [None; SUBMISSIONS];
-        self.rings.insert(frame, Ring { domain: caller, node, shared, event, bits, cookies });
+        self.rings.insert(frame, Ring { domain: caller, node, shared, signal, cookies });
         self.resources.bind_node(caller, node, Rights::CONTROL, index).inspect_err(|_| {
             let _ = self.ring_end(index);
         })
@@ -79,7 +80,7 @@ impl Kernel {
     pub(crate) fn ring_complete(&mut self, index: u32, completion: Completion) {
         let Some(ring) = self.rings.get_mut(index) else { return };
         ring.shared.complete(completion);
-        let (event, bits) = (ring.event, ring.bits);
-        self.event_signal(event, bits);
+        let signal = ring.signal;
+        self.send(signal);
     }
 }

@@ -5,6 +5,7 @@ use crate::object::Table;
 use serix_abi::token::{Kind, Rights};
 use serix_abi::{Error, FOREVER};
 use serix_core::NodeId;
+use serix_core::grant::GrantTree;
 use serix_core::watch::{Wait, Waiter, WaiterId, WaiterStore, Watch};
 use serix_hal::cpu::time;
 
@@ -24,7 +25,29 @@ impl WaiterStore for Table<Dispatcher> {
 /// Each bit goes to one waiter, so a signal wakes at most so many.
 const MAX_WOKEN: usize = 64;
 
+/// Bits of an event to set later, if it is still the same event then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Signal {
+    event: u32,
+    node: NodeId,
+    generation: u64,
+    bits: u64,
+}
+
 impl Kernel {
+    /// Names bits of the event in a slot for a later [`Self::send`].
+    pub(crate) fn signal_for(&self, caller: u32, slot: u32, bits: u64) -> Result<Signal, Error> {
+        let event = self.resources.lookup(caller, slot, Kind::Event, Rights::SIGNAL)?;
+        Ok(Signal { event: event.object, node: event.node, generation: event.generation, bits })
+    }
+
+    /// Sets the bits of a signal, unless its event ended.
+    pub(crate) fn send(&mut self, signal: Signal) {
+        if GrantTree::is_current(&self.resources, signal.node, signal.generation) {
+            self.event_signal(signal.event, signal.bits);
+        }
+    }
+
     /// Makes an event of the calling domain.
     pub(crate) fn event_create(&mut self, caller: u32) -> Result<u32, Error> {
         let index = self.events.next().ok_or(Error::TableFull)?;

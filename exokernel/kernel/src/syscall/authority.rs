@@ -79,14 +79,9 @@ impl Kernel {
     }
 
     pub(super) fn call_domain_create(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
-        let event = match optional_slot(arguments[0])? {
-            None => None,
-            Some(slot) => {
-                let event =
-                    self.resources.lookup(caller.domain, slot, Kind::Event, Rights::SIGNAL)?;
-                Some((event.object, arguments[1]))
-            }
-        };
+        let signal = optional_slot(arguments[0])?
+            .map(|slot| self.signal_for(caller.domain, slot, arguments[1]))
+            .transpose()?;
         let index = self.resources.domains.next().ok_or(Error::TableFull)?;
         let id = self.resources.next_id(index).ok_or(Error::TableFull)?;
         let node = self.object_node(caller.domain, Kind::Domain, index)?;
@@ -94,7 +89,7 @@ impl Kernel {
             self.drop_node(node);
             return Err(Error::NoFrames);
         };
-        self.resources.domains.insert(frame, Domain::new(id, node, event));
+        self.resources.domains.insert(frame, Domain::new(id, node, signal));
         let rights = Rights::CONTROL.with(Rights::GRANT);
         value(self.resources.bind_node(caller.domain, node, rights, index).inspect_err(|_| {
             self.domain_free(index);
