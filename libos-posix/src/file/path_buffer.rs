@@ -64,3 +64,36 @@ impl Deref for PathBuffer {
         if self.long.is_empty() { &self.short[..self.len] } else { &self.long }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    /// Stands for program memory: statics of a test program lie below the end of it.
+    static LONG: [u8; 300] = {
+        let mut bytes = [b'x'; 300];
+        bytes[299] = 0;
+        bytes
+    };
+
+    fn at(bytes: &'static [u8]) -> UserAddress {
+        UserAddress(bytes.as_ptr() as u64)
+    }
+
+    #[test]
+    fn strings_of_every_length_are_whole() {
+        for start in 0..300 {
+            let path = PathBuffer::load(at(&LONG[start..])).unwrap();
+            assert_eq!(*path, vec![b'x'; 299 - start], "from {start}");
+        }
+    }
+
+    #[test]
+    fn limits_count_the_nul() {
+        let load = |limit| PathBuffer::load_string(at(&LONG[290..]), limit, Errno::ERANGE);
+        assert_eq!(load(10).map(|path| path.len()), Ok(9));
+        assert_eq!(load(9).err(), Some(Errno::ERANGE));
+        assert_eq!(PathBuffer::load(UserAddress(u64::MAX)).err(), Some(Errno::EFAULT));
+    }
+}

@@ -35,6 +35,13 @@ impl core::fmt::Debug for Descriptors {
     }
 }
 
+impl Drop for Descriptors {
+    /// The last process that used the table ends, and its record locks with it.
+    fn drop(&mut self) {
+        self.close_all();
+    }
+}
+
 impl Descriptors {
     /// No descriptors.
     #[must_use]
@@ -69,7 +76,7 @@ impl Descriptors {
         closed.iter().for_each(super::current::closed);
     }
 
-    /// Closes everything: the last process that shares the table ends.
+    /// Closes everything.
     pub fn close_all(&self) {
         let closed = self.with(|table| table.remove_where(0, usize::MAX, |_| true));
         closed.iter().for_each(super::current::closed);

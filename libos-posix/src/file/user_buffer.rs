@@ -128,3 +128,56 @@ impl Source<Page> for UserBuffers {
         self.advance(len, |address, at, len| user::load_frame(address, frame, offset + at, len))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::sync::atomic::{AtomicU64, Ordering};
+    use std::vec::Vec;
+
+    /// Stands for program memory: statics of a test program lie below the end of it.
+    static MEMORY: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+
+    fn address(word: usize) -> UserAddress {
+        UserAddress(MEMORY[word].as_ptr() as u64)
+    }
+
+    fn vector(parts: &[(u64, usize)]) -> UserAddress {
+        for (index, (address, len)) in parts.iter().enumerate() {
+            MEMORY[2 * index].store(*address, Ordering::Relaxed);
+            MEMORY[2 * index + 1].store(*len as u64, Ordering::Relaxed);
+        }
+        address(0)
+    }
+
+    /// All in one test: they share the memory.
+    #[test]
+    fn buffers_are_filled_one_after_the_other() {
+        let parts = [(address(40).0, 3), (0, 0), (address(50).0 + 1, 9), (address(60).0, 16)];
+        let mut buffers = UserBuffers::vector(vector(&parts), parts.len()).unwrap();
+        assert_eq!(Destination::remaining(&buffers), 28);
+        buffers.limit(22);
+        let bytes: Vec<u8> = (1..=22).collect();
+        assert_eq!((buffers.put(&bytes[..5]), buffers.put(&bytes[5..])), (5, 17));
+        assert_eq!(Destination::remaining(&buffers), 0);
+        assert_eq!(buffers.put(b"more"), 0);
+
+        let mut back = UserBuffers::vector(vector(&parts), parts.len()).unwrap();
+        let mut got = [0; 28];
+        assert_eq!((back.take(&mut got[..11]), back.take(&mut got[11..])), (11, 17));
+        assert_eq!(got[..22], bytes);
+        assert_eq!(got[22..], [0; 6]);
+
+        // Unreachable memory ends a transfer where it begins.
+        let parts = [(address(40).0, 2), (u64::MAX - 7, 4), (address(50).0, 2)];
+        let mut broken = UserBuffers::vector(vector(&parts), parts.len()).unwrap();
+        assert_eq!(broken.put(&[9; 8]), 2);
+
+        let too_long = vector(&[(0, usize::MAX)]);
+        assert_eq!(UserBuffers::vector(too_long, 1).err(), Some(Errno::EINVAL));
+        assert_eq!(UserBuffers::vector(address(0), BUFFERS_MAX + 1).err(), Some(Errno::EINVAL));
+        assert_eq!(UserBuffers::vector(UserAddress(u64::MAX - 15), 1).err(), Some(Errno::EFAULT));
+        let most = UserBuffers::one(address(0), usize::MAX);
+        assert_eq!(Source::remaining(&most), TRANSFER_MAX);
+    }
+}
