@@ -1,0 +1,166 @@
+//! `fallocate`: space ahead of data, holes, zeroes.
+use super::touched;
+use crate::error::{Error, Result};
+use crate::file_system::Ext4;
+use crate::inode::Node;
+use crate::journal::Handle;
+use crate::layout::extent::{Extent, MAX_UNWRITTEN};
+use crate::layout::inode::{Inode, flags};
+use crate::map::{STEP_BLOCKS, STEP_CREDITS, State};
+use serix_block::BlockDevice;
+
+/// What to do with a range of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllocateMode {
+    /// Reserve space; the file grows to the range's end unless `keep_size`.
+    Reserve {
+        /// Leave the size alone.
+        keep_size: bool,
+    },
+    /// Free the space: the range reads as zeroes, the size stays.
+    PunchHole,
+    /// The range reads as zeroes and has its space.
+    ZeroRange {
+        /// Leave the size alone.
+        keep_size: bool,
+    },
+}
+
+impl<D: BlockDevice> Ext4<D> {
+    /// Allocates, frees or zeroes the bytes `offset..offset + len` of a file. The caller has written
+    /// its dirty pages of the range and forgets them afterwards.
+    ///
+    /// # Errors
+    /// `NoSpace`, `FileTooLarge`, `Invalid` for an empty range, and `NotSupported` for reserving
+    /// space in a file that is mapped by indirect blocks.
+    pub async fn fallocate(
+        &self,
+        number: u32,
+        mode: AllocateMode,
+        offset: u64,
+        len: u64,
+    ) -> Result<()> {
+        self.check_writable()?;
+        let node = self.file(number).await?;
+        let _writer = node.writer.lock().await;
+        let end = offset.checked_add(len).filter(|_| len > 0).ok_or(Error::Invalid)?;
+        self.check_size(&*node.body.read().await, end)?;
+        let block = self.disk.block_size() as u64;
+        match mode {
+            AllocateMode::Reserve { keep_size } => {
+                let (from, to) = touched(offset, len, block);
+                self.reserve_blocks(&node, from, to).await?;
+                self.finish_range(&node, end, keep_size).await
+            }
+            AllocateMode::PunchHole => {
+                self.zero_edges_and_punch(&node, offset, end).await?;
+                self.finish_range(&node, end, true).await
+            }
+            AllocateMode::ZeroRange { keep_size } => {
+                if !node.body.read().await.has(flags::EXTENTS) {
+                    return Err(Error::NotSupported);
+                }
+                self.zero_edges_and_punch(&node, offset, end).await?;
+                let (from, to) = touched(offset, len, block);
+                self.reserve_blocks(&node, from, to).await?;
+                self.finish_range(&node, end, keep_size).await
+            }
+        }
+    }
+
+    /// Stamps the file, and lets it grow to `end`.
+    async fn finish_range(&self, node: &Node, end: u64, keep_size: bool) -> Result<()> {
+        let mut body = node.body.write().await;
+        let handle = self.begin(4).await?;
+        if !keep_size {
+            self.grow_size(&mut body, end);
+        }
+        let now = self.now();
+        (body.modified, body.changed) = (now, now);
+        node.note_change(handle.transaction(), true);
+        let outcome = self.store(&handle, &body).await;
+        handle.finish(outcome)
+    }
+
+    /// Zeroes the blocks that a range touches in part, and frees those that it covers.
+    async fn zero_edges_and_punch(&self, node: &Node, offset: u64, end: u64) -> Result<()> {
+        let block = self.disk.block_size() as u64;
+        let (from, to) = (offset.div_ceil(block), end / block);
+        let mut body = node.body.write().await;
+        if from > to {
+            return self.zero_bytes(&body, offset, end).await;
+        }
+        self.zero_bytes(&body, offset, from * block).await?;
+        self.zero_bytes(&body, to * block, end).await?;
+        let mut next = Some(from).filter(|from| *from < to);
+        while let Some(from) = next {
+            // Cutting the middle out of an extent adds one.
+            let budget = self.promise(STEP_BLOCKS).await?;
+            let handle = self.begin(3 * STEP_CREDITS).await?;
+            let outcome = async {
+                let next = self.remove(&handle, &budget, &mut body, from, to).await?;
+                self.store(&handle, &body).await?;
+                Ok(next)
+            }
+            .await;
+            node.note_change(handle.transaction(), true);
+            next = handle.finish(outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the holes among logical blocks `from..to` unwritten blocks.
+    async fn reserve_blocks(&self, node: &Node, from: u64, to: u64) -> Result<()> {
+        let mut at = from;
+        while at < to {
+            let mut body = node.body.write().await;
+            if !body.has(flags::EXTENTS) {
+                return Err(Error::NotSupported);
+            }
+            let run = self.map(&body, at as u32).await?.up_to(to);
+            if run.state != State::Hole {
+                at = run.end();
+                continue;
+            }
+            at += self.reserve_run(node, &mut body, at as u32, run.len).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives the beginning of a hole blocks; answers how many.
+    async fn reserve_run(
+        &self,
+        node: &Node,
+        body: &mut Inode,
+        logical: u32,
+        len: u64,
+    ) -> Result<u64> {
+        let wanted = len.min(MAX_UNWRITTEN.into());
+        let budget = self.promise(wanted + STEP_BLOCKS).await?;
+        let goal = self.goal_before(body, logical.into()).await?;
+        let claim = self.claim(&budget, goal, wanted as u32).await?;
+        let (physical, len) = (claim.start, claim.len);
+        let handle = self.begin(STEP_CREDITS).await?;
+        let outcome = async {
+            self.enter(&handle, claim).await?;
+            let extent = Extent { logical, len, physical, unwritten: true };
+            self.enter_unwritten(&handle, &budget, body, extent).await
+        }
+        .await;
+        node.note_change(handle.transaction(), true);
+        handle.finish(outcome)?;
+        Ok(len.into())
+    }
+
+    async fn enter_unwritten(
+        &self,
+        handle: &Handle<'_, D>,
+        budget: &crate::allocator::Budget<'_, D>,
+        body: &mut Inode,
+        extent: Extent,
+    ) -> Result<()> {
+        self.insert(handle, budget, body, extent).await?;
+        body.sectors += u64::from(extent.len) * self.sectors_per_block();
+        self.store(handle, body).await
+    }
+}

@@ -1,0 +1,120 @@
+//! Space that a file has before its blocks are chosen, and blocks chosen ahead of its end.
+use crate::file_system::Ext4;
+use crate::inode::Node;
+use alloc::collections::BTreeMap;
+use serix_block::BlockDevice;
+
+/// What is promised to a file's dirty pages, and its window.
+#[derive(Default)]
+pub(crate) struct Reservation {
+    /// Logical blocks with a promise, start to end.
+    promised: BTreeMap<u64, u64>,
+    /// Blocks promised to the map.
+    pub(super) map: u64,
+    /// Held and paid blocks where the file will grow: start and length.
+    pub(super) window: Option<(u64, u32)>,
+}
+
+impl Reservation {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.promised.is_empty() && self.window.is_none() && self.map == 0
+    }
+
+    /// Takes the window out.
+    pub(crate) fn take_window(&mut self) -> Option<(u64, u32)> {
+        self.window.take()
+    }
+
+    /// Logical blocks of a range that have no promise yet.
+    pub(super) fn missing(&self, from: u64, to: u64) -> u64 {
+        (to - from) - self.overlap(from, to)
+    }
+
+    fn overlap(&self, from: u64, to: u64) -> u64 {
+        let before = self.promised.range(..from).next_back();
+        let ranges = before.into_iter().chain(self.promised.range(from..to));
+        ranges.map(|(start, end)| (*end).min(to).saturating_sub((*start).max(from))).sum()
+    }
+
+    /// Enters a promise for a range; the caller paid for what was [`Self::missing`].
+    pub(super) fn promise(&mut self, from: u64, to: u64) {
+        self.take(from, to);
+        let mut range = (from, to);
+        if let Some((start, end)) = self.promised.range(..from).next_back().map(|(a, b)| (*a, *b))
+            && end == from
+        {
+            self.promised.remove(&start);
+            range.0 = start;
+        }
+        if let Some(end) = self.promised.remove(&to) {
+            range.1 = end;
+        }
+        self.promised.insert(range.0, range.1);
+    }
+
+    /// Takes the promises of a range out and answers how many there were.
+    pub(super) fn take(&mut self, from: u64, to: u64) -> u64 {
+        let taken = self.overlap(from, to);
+        let before = self.promised.range(..from).next_back().map(|(a, b)| (*a, *b));
+        if let Some((start, end)) = before
+            && end > from
+        {
+            self.promised.insert(start, from);
+            if end > to {
+                self.promised.insert(to, end);
+            }
+        }
+        while let Some((start, end)) = self.promised.range(from..to).next().map(|(a, b)| (*a, *b)) {
+            self.promised.remove(&start);
+            if end > to {
+                self.promised.insert(to, end);
+            }
+        }
+        taken
+    }
+}
+
+impl<D: BlockDevice> Ext4<D> {
+    /// Gives back what is promised to a file from a logical block on, and its window.
+    pub(crate) fn release_reservation(&self, node: &Node, from: u64) {
+        let (promised, window) = {
+            let mut reservation = node.reservation.lock();
+            let map = core::mem::take(&mut reservation.map);
+            (reservation.take(from, u64::MAX) + map, reservation.window.take())
+        };
+        crate::allocator::add(&self.counts.available, promised as i64);
+        if let Some((start, len)) = window {
+            self.release_blocks(start, len);
+        }
+    }
+
+    /// Gives the windows of all files back, when space is short.
+    pub(crate) fn release_windows(&self) {
+        self.nodes.for_each(|node| {
+            let window = node.reservation.lock().window.take();
+            if let Some((start, len)) = window {
+                self.release_blocks(start, len);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reservation;
+
+    #[test]
+    fn promises_are_counted_once() {
+        let mut reservation = Reservation::default();
+        reservation.promise(10, 20);
+        reservation.promise(15, 25);
+        assert_eq!(reservation.missing(0, 30), 15);
+        assert_eq!(reservation.take(12, 14), 2);
+        assert_eq!(reservation.take(0, 30), 13);
+        assert!(reservation.is_empty());
+        reservation.promise(5, 8);
+        reservation.promise(8, 9);
+        assert_eq!(reservation.take(6, 7), 1);
+        assert_eq!(reservation.missing(5, 9), 1);
+    }
+}

@@ -1,0 +1,158 @@
+//! Cutting extents out, and turning unwritten ones into written ones.
+use super::super::{Run, STEP_CREDITS, State};
+use super::Path;
+use crate::allocator::Budget;
+use crate::error::{Error, Result};
+use crate::file_system::Ext4;
+use crate::journal::Handle;
+use crate::kind::Kind;
+use crate::layout::extent::{self as node, Extent, Header};
+use crate::layout::inode::Inode;
+use serix_block::BlockDevice;
+
+impl<D: BlockDevice> Ext4<D> {
+    pub(in crate::map) async fn remove_extents(
+        &self,
+        handle: &Handle<'_, D>,
+        budget: &Budget<'_, D>,
+        inode: &mut Inode,
+        from: u64,
+        to: u64,
+    ) -> Result<Option<u64>> {
+        let mut at = from;
+        while at < to {
+            if handle.credits() < STEP_CREDITS {
+                return Ok(Some(at));
+            }
+            let run = self.map(inode, at as u32).await?.up_to(to);
+            at = run.end();
+            let (State::Written(physical) | State::Unwritten(physical)) = run.state else {
+                continue;
+            };
+            self.cut(handle, budget, inode, run).await?;
+            self.forget_contents(handle, inode, physical, run.len);
+            self.free_blocks(handle, physical, run.len as u32).await?;
+            inode.sectors = inode.sectors.saturating_sub(run.len * self.sectors_per_block());
+        }
+        self.collapse(handle, inode).await?;
+        Ok(None)
+    }
+
+    /// Takes a mapped run, which lies in one extent, out of the tree.
+    async fn cut(
+        &self,
+        handle: &Handle<'_, D>,
+        budget: &Budget<'_, D>,
+        inode: &mut Inode,
+        run: Run,
+    ) -> Result<()> {
+        let path = self.extent_path(inode, run.logical).await?;
+        let (leaf, depth) = (path.leaf(), path.0.len() - 1);
+        let index = leaf.index;
+        let old = leaf.read(inode, |bytes| node::extent(bytes, index));
+        let before = run.logical - old.logical;
+        let after = (old.end() - run.end()) as u32;
+        let rest = Extent {
+            logical: run.end() as u32,
+            len: after,
+            physical: old.physical + u64::from(old.len - after),
+            ..old
+        };
+        if before == 0 && after == 0 {
+            return self.drop_entry(handle, inode, &path).await;
+        }
+        let kept = if before > 0 { Extent { len: before, ..old } } else { rest };
+        self.edit_level(handle, inode, leaf, |bytes| node::set_extent(bytes, index, kept));
+        if before == 0 && index == 0 {
+            self.fix_keys(handle, inode, &path, depth);
+        }
+        if before > 0 && after > 0 {
+            self.insert_extent(handle, budget, inode, rest).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the entry that a path ends in, and nodes that this leaves empty.
+    async fn drop_entry(
+        &self,
+        handle: &Handle<'_, D>,
+        inode: &mut Inode,
+        path: &Path,
+    ) -> Result<()> {
+        for (depth, level) in path.0.iter().enumerate().rev() {
+            self.edit_level(handle, inode, level, |bytes| node::close_gap(bytes, level.index));
+            if level.header.entries > 1 {
+                if level.index == 0 {
+                    self.fix_keys(handle, inode, path, depth);
+                }
+                return Ok(());
+            }
+            match &level.buffer {
+                Some(buffer) => self.free_node(handle, inode, buffer.block()).await?,
+                None => node::initialise(&mut inode.map.0, level.header.max, 0),
+            }
+        }
+        Ok(())
+    }
+
+    async fn free_node(&self, handle: &Handle<'_, D>, inode: &mut Inode, block: u64) -> Result<()> {
+        handle.forget(block);
+        inode.sectors = inode.sectors.saturating_sub(self.sectors_per_block());
+        self.free_blocks(handle, block, 1).await
+    }
+
+    /// While the root has one child whose entries fit it, they move up.
+    async fn collapse(&self, handle: &Handle<'_, D>, inode: &mut Inode) -> Result<()> {
+        loop {
+            let header = Header::parse(&inode.map.0);
+            if header.depth == 0 || header.entries != 1 {
+                return Ok(());
+            }
+            let block = node::child(&inode.map.0, 0);
+            let buffer = self.buffer(block, Kind::Extents(inode.seed)).await?;
+            let below = buffer.read(Header::parse);
+            if below.entries > header.max || below.depth + 1 != header.depth {
+                return Ok(());
+            }
+            buffer.read(|bytes| node::copy_entries(bytes, &mut inode.map.0));
+            self.free_node(handle, inode, block).await?;
+        }
+    }
+
+    /// Marks the unwritten run as written.
+    pub(crate) async fn mark_written(
+        &self,
+        handle: &Handle<'_, D>,
+        budget: &Budget<'_, D>,
+        inode: &mut Inode,
+        run: Run,
+    ) -> Result<()> {
+        let State::Unwritten(physical) = run.state else {
+            return Err(Error::corrupt_inode("run is not unwritten", inode.number));
+        };
+        let (logical, len) = (run.logical, run.len as u32);
+        let written = Extent { logical, len, physical, unwritten: false };
+        let path = self.extent_path(inode, logical).await?;
+        let leaf = path.leaf();
+        let old = leaf.read(inode, |bytes| node::extent(bytes, leaf.index));
+        if old.logical != logical || old.len != len {
+            self.cut(handle, budget, inode, run).await?;
+            return self.insert_extent(handle, budget, inode, written).await;
+        }
+        self.edit_level(handle, inode, leaf, |bytes| {
+            node::set_extent(bytes, leaf.index, written);
+            join_left(bytes, leaf.index);
+        });
+        Ok(())
+    }
+}
+
+/// Joins an extent with the one before it, if they continue each other.
+fn join_left(leaf: &mut [u8], index: u16) {
+    let Some(before) = index.checked_sub(1) else { return };
+    let (left, right) = (node::extent(leaf, before), node::extent(leaf, index));
+    if left.joins(&right) {
+        node::set_extent(leaf, before, Extent { len: left.len + right.len, ..left });
+        node::close_gap(leaf, index);
+    }
+}

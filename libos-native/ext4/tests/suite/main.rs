@@ -1,0 +1,6 @@
+//! The file system on the host, judged by e2fsprogs and by an independent reader.
+//!
+//! What takes long runs only with `SERIX_LONG=1` in the environment; a part of it runs always.
+mod basics;
+mod common;
+mod random;
