@@ -34,6 +34,8 @@ pub enum State {
 pub struct Node {
     pub(crate) range: Extent,
     pub(crate) generation: u64,
+    /// The generation that it was made with; names the node itself, revoked or not.
+    pub(crate) made: u64,
     pub(crate) parent: NodeId,
     pub(crate) first_child: NodeId,
     pub(crate) next: NodeId,
@@ -51,6 +53,7 @@ impl Node {
     pub const FREE: Self = Self {
         range: Extent::EMPTY,
         generation: 0,
+        made: 0,
         parent: NodeId::NONE,
         first_child: NodeId::NONE,
         next: NodeId::NONE,
@@ -60,6 +63,10 @@ impl Node {
         kind: Kind::Frames,
         state: State::Free,
     };
+
+    fn live(generation: u64) -> Self {
+        Self { generation, made: generation, state: State::Live, ..Self::FREE }
+    }
 
     /// The units delegated.
     #[inline]
@@ -73,6 +80,14 @@ impl Node {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The generation that it was made with. While a delegation is being revoked, this still tells whether the
+    /// node is the one that its maker knows.
+    #[inline]
+    #[must_use]
+    pub fn made(&self) -> u64 {
+        self.made
     }
 
     /// The domain that received the delegation.
@@ -178,7 +193,7 @@ impl GrantTree {
         let id = store.allocate(owner).ok_or(GrantError::NoNode)?;
         let generation = self.fresh_generation();
         let node = store.node_mut(id).ok_or(GrantError::NoNode)?;
-        *node = Node { range, generation, owner, kind, state: State::Live, ..Node::FREE };
+        *node = Node { range, owner, kind, ..Node::live(generation) };
         Ok(id)
     }
 
@@ -209,7 +224,7 @@ impl GrantTree {
         let generation = self.fresh_generation();
         let node = store.node_mut(id).ok_or(GrantError::NoNode)?;
         let kind = from.kind;
-        *node = Node { range, generation, owner, kind, parent, state: State::Live, ..Node::FREE };
+        *node = Node { range, owner, kind, parent, ..Node::live(generation) };
         link(store, id, parent, previous);
         Ok(id)
     }

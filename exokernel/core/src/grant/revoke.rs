@@ -90,6 +90,18 @@ impl GrantTree {
         Some(Cursor { top, at: top, phase: Phase::Down, reclaimed: 0 })
     }
 
+    /// As [`GrantTree::revoke`], for the maker of a delegation, who knows the generation that it was `made` with. Also
+    /// takes up a revocation whose cursor was lost. `None` if all of it is gone.
+    pub fn revoke_made(
+        &mut self,
+        store: &mut impl NodeStore,
+        node: NodeId,
+        made: u64,
+    ) -> Option<Cursor> {
+        store.node(node).filter(|node| node.made == made)?;
+        self.revoke(store, node)
+    }
+
     fn mark(&mut self, store: &mut impl NodeStore, id: NodeId) {
         if let Some(node) = store.node_mut(id)
             && node.state == State::Live

@@ -296,6 +296,26 @@ mod refusals {
     }
 
     #[test]
+    fn a_lost_cursor_can_be_had_again_until_the_end() {
+        let mut grove = Grove::<8>::new(Kind::Frames, 100);
+        let child = delegate(&mut grove, ROOT, 10, 10).expect("inside");
+        let grandchild = delegate(&mut grove, child, 12, 2).expect("inside");
+        let made = grove.store.nodes[child.0 as usize].made();
+        for _ in 0..3 {
+            let cursor = grove.tree.revoke_made(&mut grove.store, child, made);
+            let mut cursor = cursor.expect("not gone yet");
+            let progress = grove.tree.revoke_step(&mut grove.store, &mut cursor, 100);
+            assert!(matches!(progress, Progress::Reclaim(leaf) if leaf.node == grandchild));
+        }
+        let cursor = grove.tree.revoke_made(&mut grove.store, child, made).expect("not gone yet");
+        grove.run(cursor, 1, |_, _| {});
+        assert!(grove.tree.revoke_made(&mut grove.store, child, made).is_none());
+        let reused = delegate(&mut grove, ROOT, 10, 10).expect("free again");
+        assert_eq!(reused, child);
+        assert!(grove.tree.revoke_made(&mut grove.store, child, made).is_none(), "another's");
+    }
+
+    #[test]
     fn room_is_bounded() {
         let mut small = Grove::<2>::new(Kind::Frames, 100);
         assert!(delegate(&mut small, ROOT, 0, 1).is_ok());
