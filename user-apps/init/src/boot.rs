@@ -51,9 +51,10 @@ fn run_sessions(info: &KernelInfo, inventory: Inventory) -> Result<i32, Failure>
     let result = manifest
         .and_then(|manifest| planned(info, &machine, &transfers, &mut pool, &manifest))
         .and_then(|plans| supervised(&mut machine, &plans));
-    let end = result.map_err(|failure| HostEnd::failed(&failure));
-    let end = end.unwrap_or_else(|end| end);
-    log(format_args!("{}", end.message));
+    let end = result.unwrap_or_else(|failure| {
+        log(format_args!("{failure}"));
+        HostEnd::failed(&failure)
+    });
     if end.is_ours_to_tell
         && let Some(link) = link
         && let Err(error) =

@@ -76,8 +76,10 @@ impl Inventory {
     fn add(&mut self, resource: &Resource) {
         let (slot, count) = (Slot(resource.slot), resource.count);
         match u8::try_from(resource.kind).ok().and_then(Kind::from_number) {
-            Some(Kind::Frames) if resource.in_use == 0 => {
-                self.frames.push(Piece { slot, first: 0, count });
+            Some(Kind::Frames) => {
+                // The first environment's own frames are at the end of the range.
+                let free = count.saturating_sub(resource.in_use.into());
+                self.frames.push(Piece { slot, first: 0, count: free });
             }
             Some(Kind::Slices) => {
                 self.slices.push(CoreSlices { core: resource.device, slot, count });
@@ -132,7 +134,7 @@ mod tests {
             info.resources[index] = Resource { kind, slot, base, count, device, in_use };
         };
         resource(0, Kind::Frames, 0, 0);
-        resource(1, Kind::Frames, 0, 1);
+        resource(1, Kind::Frames, 0, 20);
         resource(2, Kind::Slices, 2, 0);
         resource(3, Kind::Blocks, 1, 0);
         resource(4, Kind::Console, 0, 0);
@@ -145,7 +147,8 @@ mod tests {
     fn resources_are_sorted_by_use() {
         let inventory = Inventory::new(&info()).unwrap();
         assert_eq!(inventory.environment, Slot(3));
-        assert_eq!(inventory.frames, [Piece { slot: Slot(10), first: 0, count: 50 }]);
+        let counts = inventory.frames.iter().map(|piece| (piece.slot.0, piece.count));
+        assert!(counts.eq([(10, 50), (11, 30)]));
         assert_eq!(inventory.slices, [CoreSlices { core: 2, slot: Slot(12), count: 50 }]);
         assert_eq!(inventory.disk("disk1").unwrap().slot, Slot(13));
         assert_eq!((inventory.log, inventory.link), (Some(Slot(14)), Some(Slot(15))));

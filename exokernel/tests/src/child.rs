@@ -1,0 +1,233 @@
+//! Other domains and environments, which run the agent: a few instructions that work off a script.
+//!
+//! A child domain has frames of its own, delegated by the test, and an address space with four pages: the agent's code, its
+//! script, its dispatcher page and a stack. What it finds it answers by its exit status: 0, or the number of the first
+//! operation with another status than the script expects.
+
+use serix_abi::dispatcher::DispatcherParameters;
+use serix_abi::map::MapFlags;
+use serix_abi::token::Rights;
+use serix_abi::{Call, Error, NATIVE_TAG, PAGE_SIZE};
+use serix_sys::Slot;
+
+use crate::arena;
+use crate::raw::{self, call};
+use crate::session::{DATA, Session};
+
+/// Where the agent's code is.
+pub const CODE: u64 = 0x1_0000_0000;
+/// Where its script is.
+pub const SCRIPT: u64 = 0x1_0001_0000;
+/// Where its dispatcher page is.
+pub const PAGE: u64 = 0x1_0002_0000;
+/// End of its stack.
+pub const STACK_END: u64 = 0x1_0004_0000;
+/// Frames of the child's account.
+const ACCOUNT: u64 = 48;
+/// Frames that a child uses itself.
+pub const FRAMES_USED: u64 = 4 + ACCOUNT;
+/// Where the arena holds what calls of this module read.
+const SCRATCH: usize = arena::SIZE - 256;
+
+/// One operation of a script.
+#[derive(Clone, Copy, Debug)]
+pub enum Operation {
+    /// A native call, and the status that it must answer.
+    Call(Call, [u64; 6], Option<Error>),
+    /// Reads a word, which must be this.
+    Read(u64, u64),
+    /// Writes a word.
+    Write(u64, u64),
+    /// Goes on at an address.
+    Jump(u64),
+    /// Runs for ever.
+    Spin,
+}
+
+impl Operation {
+    fn words(self) -> [u64; 8] {
+        match self {
+            Self::Call(call, a, status) => {
+                let number = u64::from(NATIVE_TAG) << 32 | call as u64;
+                let status = status.map_or(0, |error| error as u64);
+                [number, a[0], a[1], a[2], a[3], a[4], a[5], status]
+            }
+            Self::Read(address, wanted) => [-3_i64 as u64, address, 0, 0, 0, 0, 0, wanted],
+            Self::Write(address, value) => [-4_i64 as u64, address, value, 0, 0, 0, 0, 0],
+            Self::Jump(address) => [-5_i64 as u64, address, 0, 0, 0, 0, 0, 0],
+            Self::Spin => [-2_i64 as u64, 0, 0, 0, 0, 0, 0, 0],
+        }
+    }
+}
+
+/// A child domain that has not started yet.
+pub struct Child {
+    /// The domain.
+    pub domain: Slot,
+    /// Its environment.
+    pub environment: Slot,
+    /// Its frames: a delegation.
+    pub frames: Slot,
+    /// The sealed token of those frames.
+    pub token: [u8; 48],
+    /// First of them in the test's own slot.
+    pub first: u64,
+    /// How many.
+    pub count: u64,
+}
+
+/// Delegates units of a slot; the delegation's slot and the token.
+///
+/// # Errors
+/// As `Grant`.
+pub fn grant(
+    slot: Slot,
+    first: u64,
+    count: u64,
+    rights: Rights,
+    domain: Slot,
+) -> Result<(Slot, [u8; 48]), Error> {
+    let words = [first, count, u64::from(rights.0) | u64::from(domain.0) << 32];
+    let parameters = arena::put_words(SCRATCH, &words);
+    let arguments = [slot.0.into(), parameters, arena::address(SCRATCH + 64)];
+    loop {
+        match call(Call::Grant, &arguments) {
+            Err(Error::Again) => {}
+            other => return other.map(|slot| (Slot(slot as u32), arena::get(SCRATCH + 64))),
+        }
+    }
+}
+
+/// Repeats a call until it does not answer `Again`.
+///
+/// # Errors
+/// As the call.
+pub fn until_done(what: Call, slot: Slot) -> Result<u64, Error> {
+    loop {
+        match call(what, &[slot.0.into()]) {
+            Err(Error::Again) => {}
+            other => return other,
+        }
+    }
+}
+
+/// A fresh event.
+///
+/// # Errors
+/// As `EventCreate`.
+pub fn event() -> Result<Slot, Error> {
+    call(Call::EventCreate, &[]).map(|slot| Slot(slot as u32))
+}
+
+/// Puts bytes into a frame of the session's own, which is mapped nowhere afterwards.
+///
+/// # Errors
+/// As map and unmap.
+///
+/// # Panics
+/// If the page cannot be written.
+pub fn fill(session: &mut Session, unit: u64, bytes: &[u8]) -> Result<(), Error> {
+    let address = session.take_addresses(1);
+    session.map(session.environment, address, unit, 1, DATA)?;
+    for at in (0..PAGE_SIZE).step_by(8) {
+        let mut word = [0; 8];
+        let rest = bytes.get(at..).unwrap_or(&[]);
+        let length = rest.len().min(8);
+        word[..length].copy_from_slice(&rest[..length]);
+        raw::write(address + at as u64, u64::from_le_bytes(word)).expect("the page is mapped");
+    }
+    session.unmap(session.environment, address, 1)
+}
+
+/// Puts a script into a frame.
+fn fill_script(session: &mut Session, unit: u64, script: &[Operation]) -> Result<(), Error> {
+    let mut bytes = [0; PAGE_SIZE];
+    let end = [-1_i64 as u64, 0, 0, 0, 0, 0, 0, 0];
+    let operations = script.iter().map(|operation| operation.words()).chain([end]);
+    for (place, word) in bytes.chunks_exact_mut(8).zip(operations.flatten()) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    fill(session, unit, &bytes)
+}
+
+impl Child {
+    /// A domain with `extra` frames beyond those that it uses itself; its end signals bit 0 of `event`.
+    ///
+    /// # Errors
+    /// Of the call that failed.
+    pub fn new(
+        session: &mut Session,
+        event: Slot,
+        extra: u64,
+        script: &[Operation],
+    ) -> Result<Self, Error> {
+        let count = FRAMES_USED + extra;
+        let first = session.take_frames(count);
+        fill(session, first, raw::agent_code())?;
+        fill_script(session, first + 1, script)?;
+        fill(session, first + 2, &[])?;
+        fill(session, first + 3, &[])?;
+        let domain =
+            call(Call::DomainCreate, &[event.0.into(), 1]).map(|slot| Slot(slot as u32))?;
+        let (frames, token) = grant(session.frames, first, count, frame_rights(), domain)?;
+        session.fund(domain, frames, 4, ACCOUNT)?;
+        let none = serix_abi::NO_SLOT.into();
+        let environment = call(Call::EnvironmentCreate, &[domain.0.into(), none])?;
+        let child =
+            Self { domain, environment: Slot(environment as u32), frames, token, first, count };
+        let code = MapFlags::default();
+        for (unit, address, flags) in
+            [(0, CODE, code), (1, SCRIPT, DATA), (2, PAGE, DATA), (3, STACK_END - 4096, DATA)]
+        {
+            child.map(address, unit, flags)?;
+        }
+        Ok(child)
+    }
+
+    /// Maps one of its frames in its environment.
+    ///
+    /// # Errors
+    /// As `MapRange`.
+    pub fn map(&self, address: u64, unit: u64, flags: MapFlags) -> Result<u64, Error> {
+        let (space, frames) = (self.environment.0.into(), self.frames.0.into());
+        // The child's addresses are not the test's: the guard need not look.
+        call(Call::MapRange, &[space, address, frames, unit, 1, flags.0])
+    }
+
+    /// The parameters of a dispatcher that runs the agent.
+    #[must_use]
+    pub fn parameters(&self) -> DispatcherParameters {
+        DispatcherParameters {
+            frames: self.frames.0,
+            unit: 2,
+            page_address: PAGE,
+            rip: CODE,
+            rsp: STACK_END,
+            argument: SCRIPT,
+            upcalls_disabled: 1,
+            ..DispatcherParameters::default()
+        }
+    }
+
+    /// Ends it and takes everything back.
+    ///
+    /// # Errors
+    /// Of the call that failed.
+    pub fn end(self) -> Result<(), Error> {
+        until_done(Call::DomainDestroy, self.domain)?;
+        until_done(Call::Revoke, self.frames)?;
+        Ok(())
+    }
+}
+
+/// Rights on frames that tests delegate.
+#[must_use]
+pub const fn frame_rights() -> Rights {
+    Rights::READ
+        .with(Rights::WRITE)
+        .with(Rights::EXECUTE)
+        .with(Rights::MAP)
+        .with(Rights::DMA)
+        .with(Rights::GRANT)
+        .with(Rights::REVOKE)
+}

@@ -1,0 +1,121 @@
+//! Probes: touching an address that may not be there, or may hold anything.
+
+use core::arch::asm;
+use core::sync::atomic::Ordering;
+
+use super::entry::{FAULTS, NOTED, RECOVER};
+use super::guard;
+use crate::arena;
+
+/// What the CPU said to a touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Exception vector.
+    pub vector: u64,
+    /// Its error code.
+    pub error: u64,
+    /// CR2 for a page fault.
+    pub address: u64,
+    /// Where it happened.
+    pub rip: u64,
+    /// Flags that the upcall was entered with.
+    pub entry_flags: u64,
+    /// Upcalls nested, this one included.
+    pub depth: u64,
+}
+
+/// Faults taken so far.
+#[must_use]
+pub fn faults() -> u64 {
+    FAULTS.load(Ordering::Relaxed)
+}
+
+fn outcome(before: u64) -> Result<(), Fault> {
+    RECOVER.store(0, Ordering::Relaxed);
+    if faults() == before {
+        return Ok(());
+    }
+    let [vector, error, address, rip, entry_flags, depth] =
+        NOTED.each_ref().map(|word| word.load(Ordering::Relaxed));
+    Err(Fault { vector, error, address, rip, entry_flags, depth })
+}
+
+/// Reads the word at an address.
+///
+/// # Errors
+/// The fault.
+pub fn read(address: u64) -> Result<u64, Fault> {
+    let before = faults();
+    let value;
+    // SAFETY: a fault goes on at the label; any value is a `u64`.
+    unsafe {
+        asm!(
+            "lea {value}, [rip + 2f]",
+            "mov [rip + {recover}], {value}",
+            "mov {value}, [{address}]",
+            "2:",
+            value = out(reg) value,
+            address = in(reg) address,
+            recover = sym RECOVER,
+            options(nostack),
+        );
+    }
+    outcome(before).map(|()| value)
+}
+
+/// Writes a word to an address, which is not memory of the program.
+///
+/// # Errors
+/// The fault.
+///
+/// # Panics
+/// If it is memory of the program.
+pub fn write(address: u64, value: u64) -> Result<(), Fault> {
+    let in_arena = (arena::address(0)..=arena::address(arena::SIZE - 8)).contains(&address);
+    assert!(in_arena || !guard::is_program(address), "{address:#x} is memory of the test");
+    let before = faults();
+    // SAFETY: the address is outside of the program's memory; a fault goes on at the label.
+    unsafe {
+        asm!(
+            "lea {place}, [rip + 2f]",
+            "mov [rip + {recover}], {place}",
+            "mov [{address}], {value}",
+            "2:",
+            place = out(reg) _,
+            value = in(reg) value,
+            address = in(reg) address,
+            recover = sym RECOVER,
+            options(nostack),
+        );
+    }
+    outcome(before)
+}
+
+/// Calls the code at an address, which must hold a `ret` or fault.
+///
+/// # Errors
+/// The fault.
+///
+/// # Panics
+/// If it is memory of the program.
+pub fn execute(address: u64) -> Result<(), Fault> {
+    assert!(!guard::is_program(address), "{address:#x} is memory of the test");
+    let before = faults();
+    // SAFETY: what is there is a `ret` of a test's own page, or faults: then rip is at the label and rsp, put back from a
+    // saved copy, as it was.
+    unsafe {
+        asm!(
+            "lea r12, [rip + 2f]",
+            "mov [rip + {recover}], r12",
+            "mov r12, rsp",
+            "call {address}",
+            "2:",
+            "mov rsp, r12",
+            address = in(reg) address,
+            out("r12") _,
+            recover = sym RECOVER,
+            clobber_abi("C"),
+        );
+    }
+    outcome(before)
+}
