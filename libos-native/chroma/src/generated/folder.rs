@@ -25,10 +25,18 @@ pub trait Dynamic<P: Page>: Send + Sync + 'static {
     fn next(&self, key: u64) -> Option<(u64, Vec<u8>, u64, FileKind)>;
 }
 
+/// A fixed entry.
+struct Fixed<P: Page> {
+    name: &'static [u8],
+    ino: u64,
+    kind: FileKind,
+    inode: Arc<dyn Inode<P>>,
+}
+
 /// A directory of fixed entries, and perhaps a dynamic part.
 pub struct Folder<P: Page> {
     metadata: Metadata,
-    entries: Vec<(&'static [u8], u64, FileKind, Arc<dyn Inode<P>>)>,
+    entries: Vec<Fixed<P>>,
     dynamic: Option<Arc<dyn Dynamic<P>>>,
 }
 
@@ -54,7 +62,7 @@ impl<P: Page> Folder<P> {
         kind: FileKind,
         inode: Arc<dyn Inode<P>>,
     ) -> Self {
-        self.entries.push((name, ino, kind, inode));
+        self.entries.push(Fixed { name, ino, kind, inode });
         self
     }
 
@@ -66,8 +74,8 @@ impl<P: Page> Folder<P> {
     }
 
     fn find(&self, name: &[u8]) -> VfsResult<Arc<dyn Inode<P>>> {
-        if let Some((_, _, _, inode)) = self.entries.iter().find(|entry| entry.0 == name) {
-            return Ok(inode.clone());
+        if let Some(fixed) = self.entries.iter().find(|fixed| fixed.name == name) {
+            return Ok(fixed.inode.clone());
         }
         match &self.dynamic {
             Some(part) => part.lookup(name),
@@ -93,8 +101,13 @@ impl<P: Page> Folder<P> {
     fn list_fixed(&self, cookie: u64, sink: &mut dyn DirectorySink) -> bool {
         let from = cookie.saturating_sub(FIXED - 1) as usize;
         let mut entries = self.entries.iter().enumerate().skip(from);
-        entries.all(|(at, (name, ino, kind, _))| {
-            sink.entry(&DirectoryEntry { name, ino: *ino, kind: *kind, next: at as u64 + FIXED })
+        entries.all(|(at, fixed)| {
+            sink.entry(&DirectoryEntry {
+                name: fixed.name,
+                ino: fixed.ino,
+                kind: fixed.kind,
+                next: at as u64 + FIXED,
+            })
         })
     }
 }

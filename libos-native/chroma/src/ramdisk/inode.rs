@@ -216,12 +216,11 @@ impl<P: Page> RamInode<P> {
     /// The new name is there before the old one goes, so a lookup finds one of them.
     fn rename_here(&self, name: &[u8], to: &Self, to_name: &[u8]) -> VfsResult<()> {
         let inode = self.found(name)?;
-        if let Ok(replaced) = to.found(to_name) {
-            if let Ok(entries) = replaced.directory()
-                && !entries.lock().is_empty()
-            {
-                return Err(VfsError::NotEmpty);
-            }
+        if let Ok(replaced) = to.found(to_name)
+            && let Ok(entries) = replaced.directory()
+            && !entries.lock().is_empty()
+        {
+            return Err(VfsError::NotEmpty);
         }
         let replaced = to.directory()?.lock().set(to_name, inode.clone());
         self.directory()?.lock().remove(name);

@@ -137,7 +137,8 @@ impl<P: Page> Vfs<P> {
         let may_user = uid.is_none() || credentials.uid == old.uid && new.uid == old.uid;
         let may_group = gid.is_none()
             || credentials.uid == old.uid && (new.gid == old.gid || credentials.in_group(new.gid));
-        if !credentials.privileged && !(may_user && may_group) {
+        let may = credentials.privileged || may_user && may_group;
+        if !may {
             return Err(VfsError::Permission);
         }
         let mode = match at.node.is_directory() {

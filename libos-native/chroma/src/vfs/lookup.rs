@@ -32,7 +32,7 @@ impl<P: Page> Vfs<P> {
         if let Some(node) = &found {
             set_place(node, directory, &name);
         }
-        if directory.inode().is_cacheable() && generation % 2 == 0 {
+        if directory.inode().is_cacheable() && generation.is_multiple_of(2) {
             let mut tables = self.tables.write();
             if directory.generation.load(Ordering::Acquire) == generation {
                 tables.names.set(directory.id(), &name, found.clone());

@@ -203,7 +203,7 @@ impl<P: Page> Vfs<P> {
     ) -> VfsResult<Parent<'a, P>> {
         let last = crate::path::split_last(path)?;
         if !last.parent.is_empty() {
-            let flags = resolve - ResolveFlags::NO_FOLLOW | ResolveFlags::DIRECTORY;
+            let flags = (resolve - ResolveFlags::NO_FOLLOW) | ResolveFlags::DIRECTORY;
             self.locate(context, last.parent, flags).await?;
         }
         self.parent(context, path).await
