@@ -23,6 +23,11 @@ impl MapFlags {
     pub const COPY: Self = Self(1 << 10);
     /// Free for the libOS. Ignored by the CPU.
     pub const LIBOS: Self = Self(1 << 11);
+    /// Set by the kernel: the slot it was mapped from allows writing, so `Protect` may set [`Self::WRITE`].
+    pub const MAY_WRITE: Self = Self(1 << 52);
+    /// Set by the kernel: the slot it was mapped from allows executing, so `Protect` may clear
+    /// [`Self::NO_EXECUTE`].
+    pub const MAY_EXECUTE: Self = Self(1 << 53);
     /// Not executable.
     pub const NO_EXECUTE: Self = Self(1 << 63);
     /// What a request may set.
@@ -35,6 +40,14 @@ impl MapFlags {
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+    /// Whether a mapping with these limits ([`Self::MAY_WRITE`], [`Self::MAY_EXECUTE`]) may have `wanted`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn allows(self, wanted: Self) -> bool {
+        let write = !wanted.has(Self::WRITE) || self.has(Self::MAY_WRITE);
+        let execute = wanted.has(Self::NO_EXECUTE) || self.has(Self::MAY_EXECUTE);
+        write && execute
     }
     /// Whether all of `other` is set.
     #[must_use]

@@ -7,6 +7,7 @@ use crate::disk::ring::Ring;
 use crate::domain::Resources;
 use crate::ipc::event::Event;
 use crate::memory::environment::Environment;
+use crate::memory::information::Check;
 use crate::memory::subtree::Subtree;
 use crate::object::Table;
 use serix_core::deadline::Deadlines;
@@ -27,6 +28,22 @@ pub(crate) enum Outcome {
     Switch,
 }
 
+/// What the command line asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    /// `check`: compare the ledger with the page tables before the machine ends.
+    pub(crate) check: bool,
+    /// `panic`: panic instead of starting the first domain, for testing what a panic looks like.
+    pub(crate) panic: bool,
+}
+
+impl Options {
+    pub(crate) fn parse(command_line: &str) -> Self {
+        let has = |word: &str| command_line.split_ascii_whitespace().any(|other| other == word);
+        Self { check: has("check"), panic: has("panic") }
+    }
+}
+
 /// All of it.
 pub(crate) struct Kernel {
     pub(crate) resources: Resources,
@@ -45,6 +62,9 @@ pub(crate) struct Kernel {
     pub(crate) core: Core,
     pub(crate) apic: Apic,
     pub(crate) info: SharedInfo,
+    pub(crate) check: Check,
+    /// Words of the command line.
+    pub(crate) options: Options,
     /// The first domain: when it ends, the machine does.
     pub(crate) first_domain: u32,
 }

@@ -12,7 +12,10 @@ use serix_abi::dispatcher::DispatcherParameters;
 /// # Safety
 /// The entries are code that keeps the upcall contract (docs/decisions/0002-kernel-abi.md), and the
 /// page is used by nothing else.
-pub unsafe fn dispatcher_create(environment: Slot, parameters: &DispatcherParameters) -> Result<u64> {
+pub unsafe fn dispatcher_create(
+    environment: Slot,
+    parameters: &DispatcherParameters,
+) -> Result<u64> {
     // SAFETY: the kernel reads exactly `parameters`.
     unsafe {
         native(

@@ -17,10 +17,7 @@ pub unsafe fn map(space: Slot, requests: &[MapRequest]) -> Result<()> {
         let batch = &rest[..rest.len().min(64)];
         // SAFETY: the kernel reads exactly `batch`; the caller vouches for the addresses.
         let done = unsafe {
-            native(
-                Call::Map,
-                [space.0.into(), batch.as_ptr() as u64, batch.len() as u64, 0, 0, 0],
-            )
+            native(Call::Map, [space.0.into(), batch.as_ptr() as u64, batch.len() as u64, 0, 0, 0])
         }?;
         rest = &rest[done as usize..];
     }
@@ -84,7 +81,9 @@ pub unsafe fn unmap(space: Slot, address: u64, count: u64) -> Result<()> {
 pub unsafe fn protect(space: Slot, address: u64, count: u64, flags: MapFlags) -> Result<()> {
     // SAFETY: the caller's promise.
     unsafe {
-        by_pages(Call::Protect, address, count, |at, rest| [space.0.into(), at, rest, flags.0, 0, 0])
+        by_pages(Call::Protect, address, count, |at, rest| {
+            [space.0.into(), at, rest, flags.0, 0, 0]
+        })
     }
 }
 
@@ -131,7 +130,12 @@ unsafe fn by_pages(
 ///
 /// # Safety
 /// No Rust code uses memory that this takes away.
-pub unsafe fn attach(environment: Slot, top_slot: u64, subtree: Slot, writable: bool) -> Result<()> {
+pub unsafe fn attach(
+    environment: Slot,
+    top_slot: u64,
+    subtree: Slot,
+    writable: bool,
+) -> Result<()> {
     // SAFETY: no pointers; the caller vouches for the address space.
     unsafe {
         native(

@@ -17,7 +17,8 @@ fn read(address: u64, bytes: usize) -> u64 {
 /// Finds a table by signature: physical address.
 fn find(rsdp: u64, signature: &[u8; 4]) -> Option<u64> {
     let revision = read(rsdp + 15, 1);
-    let (root, width) = if revision >= 2 { (read(rsdp + 24, 8), 8) } else { (read(rsdp + 16, 4), 4) };
+    let (root, width) =
+        if revision >= 2 { (read(rsdp + 24, 8), 8) } else { (read(rsdp + 16, 4), 4) };
     let length = read(root + 4, 4);
     let wanted = u64::from(u32::from_le_bytes(*signature));
     (HEADER..length.min(4096))

@@ -48,7 +48,10 @@ impl BootFrames {
     /// So many frames in a row: physical address and bytes.
     pub(crate) fn take(&mut self, frames: u64) -> (u64, u64) {
         let bytes = frames * 4096;
-        assert!(self.next >= self.bottom + bytes, "not enough memory to boot: give the machine more");
+        assert!(
+            self.next >= self.bottom + bytes,
+            "not enough memory to boot: give the machine more"
+        );
         self.next -= bytes;
         (self.next, bytes)
     }
@@ -77,14 +80,17 @@ pub(super) fn kept() -> (BootFrames, Option<u64>) {
 /// Ranges of RAM for ring 3: usable and reclaimable memory less what boot took and the kernel's file. Frame zero is left out,
 /// so that it can mean "none".
 pub(super) fn ranges(taken: &BootFrames, kernel_file: &[u8]) -> Vec<(FrameNumber, u32)> {
-    let file_start = kernel_file.as_ptr() as u64 - crate::address::DIRECT_MAP.min(kernel_file.as_ptr() as u64);
+    let file_start =
+        kernel_file.as_ptr() as u64 - crate::address::DIRECT_MAP.min(kernel_file.as_ptr() as u64);
     let file_end = file_start + kernel_file.len() as u64;
     let mut ranges = Vec::new();
     for region in requests::memory_map().filter(|region| region.usable || region.reclaimable) {
         let start = region.base.next_multiple_of(4096).max(4096);
         let end = (region.base + region.length) & !0xFFF;
         let mut pieces = alloc::vec![(start, end)];
-        for (cut_start, cut_end) in [(taken.next, taken.top), (file_start & !0xFFF, file_end.next_multiple_of(4096))] {
+        for (cut_start, cut_end) in
+            [(taken.next, taken.top), (file_start & !0xFFF, file_end.next_multiple_of(4096))]
+        {
             pieces = pieces.into_iter().flat_map(|piece| cut(piece, cut_start, cut_end)).collect();
         }
         for (start, end) in pieces {

@@ -72,7 +72,8 @@ fn stack_top(core: u64) -> u64 {
 pub(crate) fn on_kernel_stack(address: u64) -> bool {
     let top = stack_top(0);
     let on = |top: u64, pages: u64| (top - pages * PAGE_SIZE as u64..top).contains(&address);
-    on(top, STACK_PAGES) || (0..descriptors::IST_COUNT as u64).any(|index| on(ist_top(0, index), IST_PAGES))
+    on(top, STACK_PAGES)
+        || (0..descriptors::IST_COUNT as u64).any(|index| on(ist_top(0, index), IST_PAGES))
 }
 
 fn ist_top(core: u64, index: u64) -> u64 {
@@ -82,12 +83,18 @@ fn ist_top(core: u64, index: u64) -> u64 {
 /// Brings the boot core from the loader's state to the kernel's own, on a stack of its own, and calls `main`.
 pub fn start(main: extern "sysv64" fn() -> !) -> ! {
     serial::init();
-    assert!(requests::supported(), "the loader does not speak base revision 4 of the Limine protocol");
+    assert!(
+        requests::supported(),
+        "the loader does not speak base revision 4 of the Limine protocol"
+    );
     if let Err(missing) = features::check() {
         panic!("this CPU lacks {missing}, which Serix needs");
     }
     let offset = requests::direct_map_offset();
-    assert!(offset == DIRECT_MAP, "the loader maps memory at {offset:#x}: set randomise_hhdm_base to no");
+    assert!(
+        offset == DIRECT_MAP,
+        "the loader maps memory at {offset:#x}: set randomise_hhdm_base to no"
+    );
     // The ACPI tables often lie in reserved memory, which only the loader's page tables reach.
     let hpet = requests::rsdp().and_then(acpi::hpet);
     let mut boot_frames = BootFrames::new(requests::memory_map());
@@ -166,7 +173,8 @@ pub fn take() -> BootInfo {
 /// The HPET as a reference clock: its first register says how many femtoseconds a tick has, at most 100 ns.
 fn hpet_reference(address: u64) -> Option<Reference> {
     // SAFETY: the HPET table says that its registers are there.
-    let registers = unsafe { kernel_map::map_device(PhysicalAddress(address), 1024) }?.cast::<u64>();
+    let registers =
+        unsafe { kernel_map::map_device(PhysicalAddress(address), 1024) }?.cast::<u64>();
     // SAFETY: mapped just now.
     let period = unsafe { registers.read_volatile() } >> 32;
     (1..=100_000_000).contains(&period).then_some(Reference::Hpet(registers, period))

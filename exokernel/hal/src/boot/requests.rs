@@ -66,8 +66,8 @@ pub(super) fn direct_map_offset() -> u64 {
 }
 
 pub(super) fn memory_map() -> impl Iterator<Item = Region> {
-    MEMORY_MAP.get_response().expect("the loader gave no memory map").entries().iter().map(|entry| {
-        Region {
+    MEMORY_MAP.get_response().expect("the loader gave no memory map").entries().iter().map(
+        |entry| Region {
             base: entry.base,
             length: entry.length,
             usable: entry.entry_type == EntryType::USABLE,
@@ -75,8 +75,8 @@ pub(super) fn memory_map() -> impl Iterator<Item = Region> {
             files: entry.entry_type == EntryType::EXECUTABLE_AND_MODULES,
             tables: entry.entry_type == EntryType::ACPI_RECLAIMABLE
                 || entry.entry_type == EntryType::ACPI_NVS,
-        }
-    })
+        },
+    )
 }
 
 /// Physical and virtual address of the image.
@@ -90,7 +90,12 @@ pub(super) fn image_sections() -> [(u64, u64, bool, bool); 3] {
     let address = |symbol: *const u8| symbol as u64;
     [
         (address(&raw const kernel_text_start), address(&raw const kernel_text_end), false, true),
-        (address(&raw const kernel_rodata_start), address(&raw const kernel_rodata_end), false, false),
+        (
+            address(&raw const kernel_rodata_start),
+            address(&raw const kernel_rodata_end),
+            false,
+            false,
+        ),
         (address(&raw const kernel_data_start), address(&raw const kernel_data_end), true, false),
     ]
 }
@@ -129,9 +134,9 @@ pub(super) fn kernel_file() -> &'static [u8] {
 }
 
 pub(super) fn command_line() -> String {
-    COMMAND_LINE
-        .get_response()
-        .map_or_else(String::new, |response| String::from_utf8_lossy(response.cmdline().to_bytes()).into_owned())
+    COMMAND_LINE.get_response().map_or_else(String::new, |response| {
+        String::from_utf8_lossy(response.cmdline().to_bytes()).into_owned()
+    })
 }
 
 /// Address of the root ACPI table pointer.
@@ -159,10 +164,7 @@ static PARK_ROOT: AtomicU64 = AtomicU64::new(0);
 /// Takes the other cores out of the loader's memory: they wait in kernel code, without a stack, interrupts off.
 pub(super) fn park_other_cores() {
     let Some(response) = CORES.get_response() else { return };
-    PARK_ROOT.store(
-        crate::memory::kernel_map::kernel_root().start().0,
-        Ordering::SeqCst,
-    );
+    PARK_ROOT.store(crate::memory::kernel_map::kernel_root().start().0, Ordering::SeqCst);
     let boot = response.bsp_lapic_id();
     let mut expected = 0;
     for cpu in response.cpus().iter().filter(|cpu| cpu.lapic_id != boot) {

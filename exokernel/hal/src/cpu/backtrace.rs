@@ -26,5 +26,7 @@ pub fn walk(mut visit: impl FnMut(u64)) {
 
 /// Whether both words at `frame` are on one of this kernel's stacks.
 fn is_stack(frame: u64) -> bool {
-    frame.is_multiple_of(8) && crate::boot::on_kernel_stack(frame) && crate::boot::on_kernel_stack(frame + 8)
+    frame.is_multiple_of(8)
+        && crate::boot::on_kernel_stack(frame)
+        && crate::boot::on_kernel_stack(frame + 8)
 }

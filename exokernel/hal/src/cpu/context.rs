@@ -278,7 +278,15 @@ impl Context {
         let at = FRAMES_OFFSET + depth * size_of::<UpcallFrame>() + offset::REASON;
         let user = &mut self.registers;
         let values = [
-            reason, error_code, address, was_disabled, user.rip, user.cs, user.rflags, user.rsp, user.ss,
+            reason,
+            error_code,
+            address,
+            was_disabled,
+            user.rip,
+            user.cs,
+            user.rflags,
+            user.rsp,
+            user.ss,
         ];
         user.rip = entry;
         user.rsp = self.page_address + at as u64;
@@ -320,13 +328,20 @@ impl Context {
 
     /// Loads segment bases and extended state for running this context on this core.
     pub(crate) fn load_state(&mut self) {
-        // SAFETY: FSGSBASE is on; both values were read from the same registers or checked to be in the user half.
+        // Selectors start null: what another environment loaded is not this one's to see.
+        // SAFETY: FSGSBASE is on; both values were read from the same registers or checked to be in the user half. Loading GS may
+        // clear its base, hence between the two SWAPGS.
         unsafe {
             core::arch::asm!(
+                "mov ds, {null:e}",
+                "mov es, {null:e}",
+                "mov fs, {null:e}",
                 "wrfsbase {fs}",
                 "swapgs",
+                "mov gs, {null:e}",
                 "wrgsbase {gs}",
                 "swapgs",
+                null = in(reg) 0,
                 fs = in(reg) self.fs_base,
                 gs = in(reg) self.gs_base,
                 options(nomem, nostack, preserves_flags)

@@ -129,7 +129,8 @@ pub(crate) unsafe fn load(core: usize, ist: [u64; IST_COUNT]) {
             (&raw mut (*tables).task.ist[index]).write_unaligned(top);
         }
         let limit = size_of::<TaskState>() as u64 - 1;
-        (*tables).gdt[8] = limit | (task & 0xFF_FFFF) << 16 | 0x89 << 40 | (task >> 24 & 0xFF) << 56;
+        (*tables).gdt[8] =
+            limit | (task & 0xFF_FFFF) << 16 | 0x89 << 40 | (task >> 24 & 0xFF) << 56;
         (*tables).gdt[9] = task >> 32;
         let gdt = TablePointer { limit: 79, base: (&raw const (*tables).gdt) as u64 };
         let idt = TablePointer { limit: 256 * 16 - 1, base: INTERRUPTS.0.get() as u64 };

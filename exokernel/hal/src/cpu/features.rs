@@ -39,9 +39,8 @@ pub fn check() -> Result<(), &'static str> {
     let id = CpuId::new();
     let basic = id.get_feature_info().ok_or("CPUID leaf 1")?;
     let extended = id.get_extended_feature_info().ok_or("CPUID leaf 7")?;
-    let processor = id
-        .get_extended_processor_and_feature_identifiers()
-        .ok_or("CPUID leaf 0x80000001")?;
+    let processor =
+        id.get_extended_processor_and_feature_identifiers().ok_or("CPUID leaf 0x80000001")?;
     for (present, name) in [
         (processor.has_execute_disable(), "NX"),
         (processor.has_syscall_sysret(), "SYSCALL"),
@@ -64,8 +63,7 @@ pub(crate) fn enable() {
     let extended = CpuId::new().get_extended_feature_info();
     let has = |test: fn(&raw_cpuid::ExtendedFeatures) -> bool| extended.as_ref().is_some_and(test);
     // CR4: PAE, PGE, MCE, OSFXSR, OSXMMEXCPT, FSGSBASE, OSXSAVE, SMEP (Intel SDM vol. 3A, 2.5).
-    let mut cr4: u64 =
-        1 << 5 | 1 << 6 | 1 << 7 | 1 << 9 | 1 << 10 | 1 << 16 | 1 << 18 | 1 << 20;
+    let mut cr4: u64 = 1 << 5 | 1 << 6 | 1 << 7 | 1 << 9 | 1 << 10 | 1 << 16 | 1 << 18 | 1 << 20;
     if has(raw_cpuid::ExtendedFeatures::has_umip) {
         cr4 |= 1 << 11;
     }
@@ -93,8 +91,13 @@ fn enable_extended_state() {
     unsafe {
         asm!("xsetbv", in("ecx") 0, in("eax") mask as u32, in("edx") (mask >> 32) as u32, options(nostack, preserves_flags));
     }
-    let size = id.get_extended_state_info().map_or(512 + 64, |info| info.xsave_area_size_enabled_features());
-    assert!(size as usize <= super::context::XSAVE_ROOM, "extended state larger than a dispatcher's room");
+    let size = id
+        .get_extended_state_info()
+        .map_or(512 + 64, |info| info.xsave_area_size_enabled_features());
+    assert!(
+        size as usize <= super::context::XSAVE_ROOM,
+        "extended state larger than a dispatcher's room"
+    );
     XCR0.store(mask as u32, Ordering::Relaxed);
     XSAVE_SIZE.store(size, Ordering::Relaxed);
 }

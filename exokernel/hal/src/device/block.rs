@@ -70,7 +70,9 @@ impl BlockDevice {
     pub fn start(found: &Found, vector: u8, apic_id: u32) -> Option<Self> {
         let mut transport = open(found)?;
         let features = transport
-            .begin_init(Features::from_bits_retain(FEATURE_READ_ONLY | FEATURE_FLUSH | FEATURE_VERSION_1))
+            .begin_init(Features::from_bits_retain(
+                FEATURE_READ_ONLY | FEATURE_FLUSH | FEATURE_VERSION_1,
+            ))
             .bits();
         if !route_interrupts(found, 1, vector, apic_id) {
             return None;
@@ -150,10 +152,15 @@ impl BlockDevice {
             .iter()
             .position(|request| request.as_ref().is_some_and(|request| request.token == token))?;
         let request = self.requests[slot].take()?;
-        let popped = with_buffers(&mut self.envelopes[slot], request.operation, &request.runs, |inputs, outputs| {
-            // SAFETY: the same buffers as in `submit`.
-            unsafe { self.queue.pop_used(token, inputs, outputs) }
-        });
+        let popped = with_buffers(
+            &mut self.envelopes[slot],
+            request.operation,
+            &request.runs,
+            |inputs, outputs| {
+                // SAFETY: the same buffers as in `submit`.
+                unsafe { self.queue.pop_used(token, inputs, outputs) }
+            },
+        );
         request.runs.unpin(frames);
         let ok = popped.is_ok() && self.envelopes[slot].status == 0;
         Some(Completed { tag: request.tag, ok, length: if ok { request.runs.length() } else { 0 } })

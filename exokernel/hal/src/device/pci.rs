@@ -2,7 +2,9 @@
 use super::port;
 use crate::address::PhysicalAddress;
 use crate::memory::kernel_map::map_device;
-use virtio_drivers::transport::pci::bus::{BarInfo, Command, ConfigurationAccess, DeviceFunction, PciRoot};
+use virtio_drivers::transport::pci::bus::{
+    BarInfo, Command, ConfigurationAccess, DeviceFunction, PciRoot,
+};
 
 /// Access by ports 0xCF8 and 0xCFC. The kernel lock serialises it.
 pub struct Ports;
@@ -42,7 +44,8 @@ pub fn root() -> PciRoot<Ports> {
 }
 
 /// Every function on every bus.
-pub fn devices() -> impl Iterator<Item = (DeviceFunction, virtio_drivers::transport::pci::bus::DeviceFunctionInfo)> {
+pub fn devices()
+-> impl Iterator<Item = (DeviceFunction, virtio_drivers::transport::pci::bus::DeviceFunctionInfo)> {
     (0..=255u8).flat_map(|bus| root().enumerate_bus(bus))
 }
 
@@ -50,7 +53,12 @@ pub fn devices() -> impl Iterator<Item = (DeviceFunction, virtio_drivers::transp
 ///
 /// # Safety
 /// The range is registers of a device that the kernel drives.
-pub(crate) unsafe fn map_bar(device: DeviceFunction, bar: u8, offset: u32, size: usize) -> Option<*mut u8> {
+pub(crate) unsafe fn map_bar(
+    device: DeviceFunction,
+    bar: u8,
+    offset: u32,
+    size: usize,
+) -> Option<*mut u8> {
     match root().bar_info(device, bar).ok()?? {
         BarInfo::Memory { address, .. } if address != 0 => {
             // SAFETY: the caller's promise.
@@ -73,7 +81,8 @@ const MSIX: u8 = 0x11;
 /// Directs MSI-X entry 0 of a device to a vector of the core with this APIC id; false if it has no MSI-X.
 pub(crate) fn enable_msix(device: DeviceFunction, vector: u8, apic_id: u32) -> bool {
     let mut root = root();
-    let Some(capability) = root.capabilities(device).find(|capability| capability.id == MSIX) else {
+    let Some(capability) = root.capabilities(device).find(|capability| capability.id == MSIX)
+    else {
         return false;
     };
     let access = Ports;

@@ -30,7 +30,9 @@ pub unsafe fn write8(port: u16, value: u8) {
 pub unsafe fn read32(port: u16) -> u32 {
     let value;
     // SAFETY: the caller's promise.
-    unsafe { asm!("in eax, dx", out("eax") value, in("dx") port, options(nostack, preserves_flags)) };
+    unsafe {
+        asm!("in eax, dx", out("eax") value, in("dx") port, options(nostack, preserves_flags))
+    };
     value
 }
 
@@ -40,5 +42,7 @@ pub unsafe fn read32(port: u16) -> u32 {
 /// As [`write8`].
 pub unsafe fn write32(port: u16, value: u32) {
     // SAFETY: the caller's promise.
-    unsafe { asm!("out dx, eax", in("eax") value, in("dx") port, options(nostack, preserves_flags)) };
+    unsafe {
+        asm!("out dx, eax", in("eax") value, in("dx") port, options(nostack, preserves_flags))
+    };
 }

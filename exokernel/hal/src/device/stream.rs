@@ -94,7 +94,11 @@ impl StreamDevice {
             let transfer = take(&mut self.reads, token)?;
             // SAFETY: the same buffers as in `read`.
             let length = unsafe {
-                self.receive.pop_used(token, &[], &mut transfer.runs.slices_mut()[..transfer.runs.count()])
+                self.receive.pop_used(
+                    token,
+                    &[],
+                    &mut transfer.runs.slices_mut()[..transfer.runs.count()],
+                )
             };
             transfer.runs.unpin(frames);
             let length = length.unwrap_or(0).min(transfer.runs.length());

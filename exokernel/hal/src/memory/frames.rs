@@ -157,7 +157,9 @@ impl FrameTable {
     /// Fills a user frame with zeroes: false if it is mapped, pinned or not ring 3's.
     pub fn zero_user(&mut self, frame: FrameNumber) -> bool {
         match self.entries.get(frame.0 as usize) {
-            Some(entry) if entry.state == FrameState::User && entry.uses == 0 && entry.pins == 0 => {
+            Some(entry)
+                if entry.state == FrameState::User && entry.uses == 0 && entry.pins == 0 =>
+            {
                 zero_frame(frame);
                 true
             }

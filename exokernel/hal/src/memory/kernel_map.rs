@@ -99,7 +99,14 @@ impl<'a> Builder<'a> {
     }
 
     /// Maps part of the kernel image.
-    pub(crate) fn image(&mut self, start: u64, end: u64, physical: u64, write: bool, execute: bool) {
+    pub(crate) fn image(
+        &mut self,
+        start: u64,
+        end: u64,
+        physical: u64,
+        write: bool,
+        execute: bool,
+    ) {
         let mut flags = if write { WRITE } else { 0 };
         if !execute {
             flags |= NO_EXECUTE;

@@ -16,6 +16,7 @@ const USER: u64 = 1 << 2;
 /// In a top table: the entry belongs to a subtree or is the window.
 const FOREIGN: u64 = 1 << 9;
 const NO_EXECUTE: u64 = 1 << 63;
+const LIMITS: u64 = MapFlags::MAY_WRITE.0 | MapFlags::MAY_EXECUTE.0;
 /// Entries of a table.
 pub const ENTRIES: usize = 512;
 /// References have 23 bits for the table's frame.
@@ -139,10 +140,11 @@ impl FrameTable {
         true
     }
 
-    /// Frames whose list of mappings is not exactly the page-table entries that map them, as long as counted.
+    /// How many of these frames have a list of mappings that is not exactly the page-table entries that map them, as long as counted.
     #[must_use]
-    pub fn check_mappings(&self) -> u64 {
-        let wrong = (0..self.entries.len() as u32).filter(|frame| !self.mappings_agree(FrameNumber(*frame)));
+    pub fn check_mappings(&self, frames: core::ops::Range<u32>) -> u64 {
+        let end = frames.end.min(self.entries.len() as u32);
+        let wrong = (frames.start..end).filter(|frame| !self.mappings_agree(FrameNumber(*frame)));
         wrong.count() as u64
     }
 
@@ -395,7 +397,9 @@ impl Root {
             return None;
         }
         let end = if level == 4 { USER_TOP_SLOTS as usize } else { ENTRIES };
-        table(at)[..end].iter().position(|entry| entry & PRESENT != 0 && (level != 4 || entry & FOREIGN == 0))
+        table(at)[..end]
+            .iter()
+            .position(|entry| entry & PRESENT != 0 && (level != 4 || entry & FOREIGN == 0))
     }
 
     /// Frees the root itself, after [`Self::tear_down_step`] said false and every subtree was detached.
@@ -430,7 +434,8 @@ impl Leaf {
         table(self.table)[index(address, 1)]
     }
 
-    /// Maps a frame; an existing mapping is replaced.
+    /// Maps a frame; an existing mapping is replaced. `flags` holds what the page has now and, with
+    /// [`MapFlags::MAY_WRITE`] and [`MapFlags::MAY_EXECUTE`], what [`Self::protect`] may give it later.
     #[inline]
     pub fn map(
         self,
@@ -450,7 +455,8 @@ impl Leaf {
         }
         frames.link_in(frame, reference(self.table, slot));
         frames.entries[self.table.0 as usize].uses += 1;
-        table(self.table)[slot] = frame.start().0 | flags.0 & MapFlags::REQUEST.0 | PRESENT | USER;
+        table(self.table)[slot] =
+            frame.start().0 | flags.0 & (MapFlags::REQUEST.0 | LIMITS) | PRESENT | USER;
         Ok(())
     }
 
@@ -464,14 +470,22 @@ impl Leaf {
         cleared
     }
 
-    /// Changes the flags of a mapping; false if there is none.
+    /// Changes the flags of a mapping, if there is one; false if it may not have them.
     #[inline]
     pub fn protect(self, address: u64, flags: MapFlags) -> bool {
         let entry = &mut table(self.table)[index(address, 1)];
         if *entry & PRESENT == 0 {
+            return true;
+        }
+        if !MapFlags(*entry).allows(flags) {
             return false;
         }
-        let keep = MapFlags::FRAME_MASK | MapFlags::ACCESSED.0 | MapFlags::DIRTY.0 | PRESENT | USER;
+        let keep = MapFlags::FRAME_MASK
+            | MapFlags::ACCESSED.0
+            | MapFlags::DIRTY.0
+            | LIMITS
+            | PRESENT
+            | USER;
         *entry = *entry & keep | flags.0 & MapFlags::REQUEST.0;
         self.flush(address);
         true

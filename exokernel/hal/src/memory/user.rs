@@ -130,7 +130,8 @@ pub fn read<T: Plain>(address: u64) -> Result<T, BadAddress> {
 /// As [`copy_out`].
 pub fn write<T: Plain>(address: u64, value: &T) -> Result<(), BadAddress> {
     // SAFETY: `Plain` has no padding; the slice covers exactly the value.
-    let bytes =
-        unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast::<u8>(), size_of::<T>()) };
+    let bytes = unsafe {
+        core::slice::from_raw_parts(core::ptr::from_ref(value).cast::<u8>(), size_of::<T>())
+    };
     copy_out(address, bytes)
 }

@@ -16,9 +16,9 @@ use serix_abi::start::{
     StartInfo,
 };
 use serix_abi::token::{Kind, Rights};
-use serix_core::{DomainId, NodeId};
 use serix_core::extent::Extent;
 use serix_core::ids::Frame;
+use serix_core::{DomainId, NodeId};
 use serix_hal::FrameNumber;
 use serix_hal::boot::BootModule;
 use serix_hal::memory::boot_image::{read_module, write_frame};
@@ -78,8 +78,11 @@ pub(super) fn start(kernel: &mut Kernel, ram: &[(FrameNumber, u32)], modules: &[
         .find(|module| module.name == INIT)
         .expect("no boot module named init: check limine.conf");
     let is_module = |base: u32| modules.iter().any(|module| module.frame.0 == base);
-    let free: Vec<(u32, u32)> =
-        ram.iter().filter(|(base, _)| !is_module(base.0)).map(|(base, count)| (base.0, *count)).collect();
+    let free: Vec<(u32, u32)> = ram
+        .iter()
+        .filter(|(base, _)| !is_module(base.0))
+        .map(|(base, count)| (base.0, *count))
+        .collect();
     let mut supply = Supply { ranges: free.clone() };
     make_domain(kernel, &mut supply, ram);
     let owner = kernel.resources.domains.get(kernel.first_domain).expect("just made").id;
@@ -115,7 +118,8 @@ fn make_domain(kernel: &mut Kernel, supply: &mut Supply, ram: &[(FrameNumber, u3
     }
     let frame = supply.take();
     let owned = kernel.resources.frames.claim(FrameNumber(frame)).expect("RAM is free at boot");
-    kernel.first_domain = kernel.resources.domains.insert(owned, Domain::new(id, NodeId::NONE, None));
+    kernel.first_domain =
+        kernel.resources.domains.insert(owned, Domain::new(id, NodeId::NONE, None));
     let total: u32 = ram.iter().map(|(_, count)| count).sum();
     for _ in 0..ACCOUNT_BASE.min(total / 16) + total / 64 {
         let frame = supply.take();
@@ -157,7 +161,8 @@ impl Starter<'_> {
                 "serix-init has a segment outside the user half"
             );
             let from = header.offset() as usize;
-            let bytes = file.get(from..from + header.file_size() as usize).expect("serix-init is whole");
+            let bytes =
+                file.get(from..from + header.file_size() as usize).expect("serix-init is whole");
             let mut flags = MapFlags::default();
             if header.flags().is_write() {
                 flags = flags.with(MapFlags::WRITE);
@@ -168,7 +173,12 @@ impl Starter<'_> {
             for index in 0..pages {
                 let frame = self.supply.take();
                 let at = page + index * PAGE_SIZE as u64;
-                write_frame(&mut self.kernel.resources.frames, FrameNumber(frame), bytes, at as i64 - start as i64);
+                write_frame(
+                    &mut self.kernel.resources.frames,
+                    FrameNumber(frame),
+                    bytes,
+                    at as i64 - start as i64,
+                );
                 self.map_frame(at, frame, flags);
             }
         }
@@ -190,7 +200,8 @@ impl Starter<'_> {
         let kernel = &mut *self.kernel;
         let owner = kernel.resources.domains.get(kernel.first_domain).expect("first domain").id;
         let range = Extent::new(base, count).expect("a range of the machine");
-        let node = kernel.grants.root(&mut kernel.resources, kind, range, owner).expect("nodes for init");
+        let node =
+            kernel.grants.root(&mut kernel.resources, kind, range, owner).expect("nodes for init");
         let object = if kind == Kind::Frames { base as u32 } else { device };
         let slot = kernel
             .resources
@@ -209,13 +220,24 @@ impl Starter<'_> {
             resource.in_use = count - left;
         }
         for module in modules {
-            self.bind(Kind::Frames, module.frame.0.into(), module.frame_count().into(), FRAME_RIGHTS, 0);
+            self.bind(
+                Kind::Frames,
+                module.frame.0.into(),
+                module.frame_count().into(),
+                FRAME_RIGHTS,
+                0,
+            );
             let resource = self.resources.last_mut().expect("just pushed");
             resource.in_use = module.frame_count();
         }
         self.bind(Kind::Slices, 0, SLICES as u64, control, 0);
-        let disks: Vec<(u64, bool)> =
-            self.kernel.devices.disks.iter().map(|disk| (disk.capacity(), disk.read_only())).collect();
+        let disks: Vec<(u64, bool)> = self
+            .kernel
+            .devices
+            .disks
+            .iter()
+            .map(|disk| (disk.capacity(), disk.read_only()))
+            .collect();
         for (device, (capacity, read_only)) in disks.into_iter().enumerate() {
             let mut rights = control.with(Rights::READ);
             if !read_only {
@@ -278,7 +300,8 @@ impl Starter<'_> {
             ..DispatcherParameters::default()
         };
         let caller = kernel.first_domain;
-        let index = kernel.environment(caller, environment, Rights::CONTROL).expect("first environment");
+        let index =
+            kernel.environment(caller, environment, Rights::CONTROL).expect("first environment");
         kernel.dispatcher_create(caller, index, &parameters).expect("first dispatcher");
         log_line!("first domain: entry {entry:#x}");
         let _ = Space::Environment(index);

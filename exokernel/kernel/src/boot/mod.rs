@@ -8,7 +8,8 @@ use crate::debug::{log_line, symbols};
 use crate::disk::Devices;
 use crate::domain::{MAX_DOMAINS, Resources};
 use crate::interrupt;
-use crate::kernel::{self, Kernel};
+use crate::kernel::{self, Kernel, Options};
+use crate::memory::information::Check;
 use crate::object::Table;
 use crate::syscall;
 use alloc::vec::Vec;
@@ -37,16 +38,31 @@ const OBJECTS: core::ops::RangeInclusive<u32> = 64..=4096;
 pub(crate) fn main() -> ! {
     let mut boot = serix_hal::boot::take();
     symbols::init(boot.kernel_file);
-    log_line!("Serix {}: {} cores, command line {:?}", env!("CARGO_PKG_VERSION"), boot.cores.len(), boot.command_line);
+    log_line!(
+        "Serix {}: {} cores, command line {:?}",
+        env!("CARGO_PKG_VERSION"),
+        boot.cores.len(),
+        boot.command_line
+    );
     let mut apic = Apic::enable().expect("a local APIC");
     time::calibrate(&boot.reference, &mut apic);
-    log_line!("time stamp counter at {} kHz, {} frames of RAM", time::hertz() / 1000, frame_count(&boot));
-    trap::install(syscall::native, interrupt::trap, interrupt::no_foreign, interrupt::idle_interrupt);
+    log_line!(
+        "time stamp counter at {} kHz, {} frames of RAM",
+        time::hertz() / 1000,
+        frame_count(&boot)
+    );
+    trap::install(
+        syscall::native,
+        interrupt::trap,
+        interrupt::no_foreign,
+        interrupt::idle_interrupt,
+    );
     let devices = start_devices(&apic);
     let info = information_page(&mut boot);
     let ram = core::mem::take(&mut boot.ram);
     let modules = core::mem::take(&mut boot.modules);
     let mut kernel = assemble(boot, apic, devices, info, &ram);
+    assert!(!kernel.options.panic, "the command line asks for a panic");
     first_domain::start(&mut kernel, &ram, &modules);
     log_line!("first domain starts after {} instructions or cycles", time::ticks());
     kernel::install(kernel);
@@ -143,6 +159,8 @@ fn assemble(
         core: Core::new(),
         apic,
         info,
+        check: Check::default(),
+        options: Options::parse(&boot.command_line),
         first_domain: 0,
     }
 }

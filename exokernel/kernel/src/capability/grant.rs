@@ -77,10 +77,15 @@ impl Kernel {
     fn granting(&mut self, domain: u32, from: &Binding, wanted: Claim) -> Result<Granting, Error> {
         let under_way = self.resources.domains.get(domain).ok_or(Error::Dead)?.granting;
         if let Some(known) = under_way
-            && GrantTree::is_current(&self.resources, NodeId(known.claim.node), known.claim.generation)
+            && GrantTree::is_current(
+                &self.resources,
+                NodeId(known.claim.node),
+                known.claim.generation,
+            )
             && wanted.kind == Kind::Frames
         {
-            let same = Claim { node: wanted.node, generation: wanted.generation, ..known.claim } == wanted;
+            let same =
+                Claim { node: wanted.node, generation: wanted.generation, ..known.claim } == wanted;
             return if same { Ok(known) } else { Err(Error::Busy) };
         }
         let range = Extent::new(wanted.base, wanted.count.into()).ok_or(Error::BadArgument)?;
@@ -99,7 +104,12 @@ impl Kernel {
     }
 
     /// Makes the root node of a new object of `domain`, paid by it.
-    pub(crate) fn object_node(&mut self, domain: u32, kind: Kind, index: u32) -> Result<NodeId, Error> {
+    pub(crate) fn object_node(
+        &mut self,
+        domain: u32,
+        kind: Kind,
+        index: u32,
+    ) -> Result<NodeId, Error> {
         let owner = self.resources.domains.get(domain).ok_or(Error::Dead)?.id;
         let range = Extent::new(index.into(), 1).ok_or(Error::BadArgument)?;
         self.grants.root(&mut self.resources, kind, range, owner).map_err(error)

@@ -48,10 +48,10 @@ impl NodeStore for Resources {
     fn allocate(&mut self, payer: DomainId) -> Option<NodeId> {
         let index = self.index_of(payer)?;
         let domain = self.domains.get(index)?;
-        let with_room = domain.node_chunks[..domain.node_chunk_count]
-            .iter()
-            .copied()
-            .find(|chunk| self.node_chunks.get(*chunk).is_some_and(|chunk| chunk.used < NODES as u32));
+        let with_room =
+            domain.node_chunks[..domain.node_chunk_count].iter().copied().find(|chunk| {
+                self.node_chunks.get(*chunk).is_some_and(|chunk| chunk.used < NODES as u32)
+            });
         let chunk = match with_room {
             Some(chunk) => chunk,
             None => self.new_chunk(index, payer)?,
@@ -74,7 +74,9 @@ impl NodeStore for Resources {
         let Some(index) = self.index_of(payer) else { return };
         if let Some(domain) = self.domains.get_mut(index) {
             let count = domain.node_chunk_count;
-            if let Some(place) = domain.node_chunks[..count].iter().position(|known| *known == chunk) {
+            if let Some(place) =
+                domain.node_chunks[..count].iter().position(|known| *known == chunk)
+            {
                 domain.node_chunks[place] = domain.node_chunks[count - 1];
                 domain.node_chunk_count -= 1;
             }

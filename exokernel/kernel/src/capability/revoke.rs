@@ -1,12 +1,12 @@
 //! Taking delegations back, and ending objects and domains, in bounded steps.
 use crate::domain::{Resources, State};
 use crate::kernel::Kernel;
+use serix_abi::Error;
 use serix_abi::start::EndReason;
 use serix_abi::token::Kind;
-use serix_abi::Error;
-use serix_core::{DomainId, NodeId};
 use serix_core::grant::{Affected, Cursor, NodeStore, Progress};
 use serix_core::ids::Frame;
+use serix_core::{DomainId, NodeId};
 use serix_hal::FrameNumber;
 
 /// Nodes that one step may visit.
@@ -112,7 +112,9 @@ impl Kernel {
         domain.state = State::Ended(reason, status);
         let end_signal = domain.end_signal;
         let running = self.core.running;
-        if running.and_then(|running| self.dispatchers.get(running)).is_some_and(|at| at.domain == index)
+        if running
+            .and_then(|running| self.dispatchers.get(running))
+            .is_some_and(|at| at.domain == index)
         {
             self.core.running = None;
             serix_hal::cpu::local::clear_current();
@@ -206,7 +208,9 @@ impl Kernel {
             Kind::Subtree => {
                 self.subtrees.iter().find(|(_, at)| at.domain == domain).map(|(index, _)| index)
             }
-            Kind::Ring => self.rings.iter().find(|(_, at)| at.domain == domain).map(|(index, _)| index),
+            Kind::Ring => {
+                self.rings.iter().find(|(_, at)| at.domain == domain).map(|(index, _)| index)
+            }
             Kind::Event => {
                 self.events.iter().find(|(_, at)| at.domain == domain).map(|(index, _)| index)
             }

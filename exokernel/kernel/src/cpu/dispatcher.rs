@@ -67,8 +67,7 @@ impl Kernel {
     ) -> Result<u64, Error> {
         let space = self.environments.get(environment).ok_or(Error::Dead)?;
         let (domain, root) = (space.domain, space.root.frame());
-        let number =
-            space.dispatchers.iter().position(Option::is_none).ok_or(Error::TableFull)?;
+        let number = space.dispatchers.iter().position(Option::is_none).ok_or(Error::TableFull)?;
         let entries = entries(parameters).ok_or(Error::BadArgument)?;
         if parameters.upcalls_disabled > 1 {
             return Err(Error::BadArgument);
@@ -118,8 +117,7 @@ impl Kernel {
         parameters: &DispatcherParameters,
     ) -> Result<FrameNumber, Error> {
         let rights = Rights::MAP.with(Rights::WRITE);
-        let binding =
-            self.resources.lookup(caller, parameters.frames, Kind::Frames, rights)?;
+        let binding = self.resources.lookup(caller, parameters.frames, Kind::Frames, rights)?;
         let unit = binding.range.unit(parameters.unit.into()).ok_or(Error::BadArgument)?;
         let owner = self.resources.domains.get(domain).ok_or(Error::Dead)?.id;
         let frame = u32::try_from(unit).map_err(|_| Error::BadArgument)?;

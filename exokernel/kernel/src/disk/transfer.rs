@@ -4,7 +4,9 @@ use super::{CONSOLE_LINK, Devices};
 use crate::capability::DEVICE_SHIFT;
 use crate::kernel::Kernel;
 use serix_abi::Error;
-use serix_abi::ring::{Completion, SECTOR_SIZE, SEGMENTS, SUBMISSIONS, Submission, operation, status};
+use serix_abi::ring::{
+    Completion, SECTOR_SIZE, SEGMENTS, SUBMISSIONS, Submission, operation, status,
+};
 use serix_abi::token::{Kind, Rights};
 use serix_core::ids::Frame;
 use serix_hal::FrameNumber;
@@ -14,7 +16,12 @@ use serix_hal::memory::frames::FrameTable;
 
 /// A checked submission.
 enum Transfer {
-    Block { device: usize, operation: Operation, sector: u64, runs: Runs },
+    Block {
+        device: usize,
+        operation: Operation,
+        sector: u64,
+        runs: Runs,
+    },
     StreamRead(Runs),
     StreamWrite(Runs),
     /// Nothing to do for the device.
@@ -71,9 +78,9 @@ impl Kernel {
             operation::STREAM_READ => {
                 self.check_stream(domain, submission, Rights::READ, true).map(Transfer::StreamRead)
             }
-            operation::STREAM_WRITE => {
-                self.check_stream(domain, submission, Rights::WRITE, false).map(Transfer::StreamWrite)
-            }
+            operation::STREAM_WRITE => self
+                .check_stream(domain, submission, Rights::WRITE, false)
+                .map(Transfer::StreamWrite),
             _ => Err(status::BAD_ARGUMENT),
         }
     }
@@ -172,11 +179,8 @@ impl Kernel {
                 self.finish(ended);
             }
         }
-        while let Some(ended) = self
-            .devices
-            .link
-            .as_mut()
-            .and_then(|link| link.complete(&mut self.resources.frames))
+        while let Some(ended) =
+            self.devices.link.as_mut().and_then(|link| link.complete(&mut self.resources.frames))
         {
             self.info.count_stream();
             self.finish(ended);

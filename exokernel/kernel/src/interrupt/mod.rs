@@ -91,7 +91,15 @@ impl Kernel {
     }
 
     /// The first domain ended, and with it the machine.
-    fn power_off(&self, reason: EndReason, status: u32) -> ! {
+    fn power_off(&mut self, reason: EndReason, status: u32) -> ! {
+        if self.options.check {
+            let violations = loop {
+                if let Ok(violations) = self.ledger_check_step() {
+                    break violations;
+                }
+            };
+            log_line!("ledger: {violations} violations");
+        }
         let counters = self.info.counters();
         let load = |counter: &core::sync::atomic::AtomicU64| {
             counter.load(core::sync::atomic::Ordering::Relaxed)

@@ -144,7 +144,8 @@ impl Kernel {
         {
             self.answer_wait(waiter.0, Error::Dead as u64, 0);
         }
-        let Some(frame_owner) = self.events.get(index).map(|event| (event.domain, event.node)) else {
+        let Some(frame_owner) = self.events.get(index).map(|event| (event.domain, event.node))
+        else {
             return;
         };
         if let Some(frame) = self.events.remove(index) {

@@ -24,6 +24,18 @@ pub(crate) fn map_error(error: MapError) -> Error {
     }
 }
 
+/// What mappings from a slot with these rights may ever have.
+fn limits(rights: Rights) -> MapFlags {
+    let mut limits = MapFlags::default();
+    if rights.has(Rights::WRITE) {
+        limits = limits.with(MapFlags::MAY_WRITE);
+    }
+    if rights.has(Rights::EXECUTE) {
+        limits = limits.with(MapFlags::MAY_EXECUTE);
+    }
+    limits
+}
+
 /// What a mapping call works on: an environment or a subtree.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Space {
@@ -41,7 +53,8 @@ pub(crate) struct PageRange {
 impl PageRange {
     /// `None` if the range is empty, misaligned, or not wholly in the mappable user half.
     pub(crate) fn new(address: u64, count: u64) -> Option<Self> {
-        let end = count.checked_mul(PAGE_SIZE as u64).and_then(|bytes| address.checked_add(bytes))?;
+        let end =
+            count.checked_mul(PAGE_SIZE as u64).and_then(|bytes| address.checked_add(bytes))?;
         let valid = count > 0
             && address.is_multiple_of(PAGE_SIZE as u64)
             && address >= USER_START
@@ -104,18 +117,17 @@ impl Kernel {
         first: u64,
         flags: MapFlags,
     ) -> Result<u64, Error> {
-        let mut rights = Rights::MAP;
-        if flags.has(MapFlags::WRITE) {
-            rights = rights.with(Rights::WRITE);
-        }
-        if !flags.has(MapFlags::NO_EXECUTE) {
-            rights = rights.with(Rights::EXECUTE);
-        }
         let count = range.count.min(PAGES_PER_CALL);
-        let binding = self.resources.lookup(caller, frames, Kind::Frames, rights)?;
+        let binding = self.resources.lookup(caller, frames, Kind::Frames, Rights::MAP)?;
+        let limits = limits(binding.rights);
+        if !limits.allows(flags) {
+            return Err(Error::Denied);
+        }
+        let flags = flags.with(limits);
         let units = binding.range.part(first, count).ok_or(Error::BadArgument)?;
         let (root, domain, resources) = self.open(space)?;
-        let done = resources.map_frames(root, domain, range.address, units.base() as u32, count, flags)?;
+        let done =
+            resources.map_frames(root, domain, range.address, units.base() as u32, count, flags)?;
         self.info.count_mapped(done);
         Ok(done)
     }
@@ -125,11 +137,12 @@ impl Kernel {
         let (root, _, resources) = self.open(space)?;
         Ok(pass(root, range, |leaf, address| {
             leaf.unmap(&mut resources.frames, address);
+            true
         }))
     }
 
-    /// Changes flags of present pages; how many pages were passed. More access than before needs no right on the
-    /// frames again: they are the domain's own.
+    /// Changes flags of present pages; how many pages were passed. More access than before is had within what the
+    /// slot allowed that the page was mapped from.
     pub(crate) fn protect(
         &mut self,
         space: Space,
@@ -137,9 +150,10 @@ impl Kernel {
         flags: MapFlags,
     ) -> Result<u64, Error> {
         let (root, _, _) = self.open(space)?;
-        Ok(pass(root, range, |leaf, address| {
-            leaf.protect(address, flags);
-        }))
+        match pass(root, range, |leaf, address| leaf.protect(address, flags)) {
+            0 => Err(Error::Denied),
+            done => Ok(done),
+        }
     }
 
     /// Copy-on-write fork of a range between two environments of one domain; how many pages were passed.
@@ -211,8 +225,8 @@ impl Resources {
     }
 }
 
-/// Visits the pages of a range that have a leaf table; how many pages were passed.
-fn pass(root: &Root, range: PageRange, mut visit: impl FnMut(Leaf, u64)) -> u64 {
+/// Visits the pages of a range that have a leaf table, until one says false; how many pages were passed.
+fn pass(root: &Root, range: PageRange, mut visit: impl FnMut(Leaf, u64) -> bool) -> u64 {
     let mut done = 0;
     let mut visited = 0;
     let mut skips = 0;
@@ -227,7 +241,9 @@ fn pass(root: &Root, range: PageRange, mut visit: impl FnMut(Leaf, u64)) -> u64 
                 let rest = 512 - ((address >> PAGE_SHIFT) & 511);
                 let here = rest.min(range.count - done).min(PAGES_PER_CALL - visited);
                 for page in 0..here {
-                    visit(leaf, address + page * PAGE_SIZE as u64);
+                    if !visit(leaf, address + page * PAGE_SIZE as u64) {
+                        return done + page;
+                    }
                 }
                 done += here;
                 visited += here;

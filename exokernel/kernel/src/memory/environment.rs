@@ -56,9 +56,9 @@ impl Kernel {
         };
         self.environments.insert(frame, environment);
         let rights = Rights::CONTROL.with(Rights::MAP).with(Rights::GRANT);
-        self.resources.bind_node(caller, node, rights, index).inspect_err(|_| {
-            while self.environment_end_step(index) {}
-        })
+        self.resources
+            .bind_node(caller, node, rights, index)
+            .inspect_err(|_| while self.environment_end_step(index) {})
     }
 
     fn environment_parts(
@@ -105,8 +105,7 @@ impl Kernel {
         if tree.domain != space.domain {
             return Err(Error::Denied);
         }
-        let place =
-            space.attachments.iter().position(Option::is_none).ok_or(Error::TableFull)?;
+        let place = space.attachments.iter().position(Option::is_none).ok_or(Error::TableFull)?;
         if !space.root.attach(slot.into(), &tree.root, writable) {
             return Err(Error::Busy);
         }
@@ -137,7 +136,10 @@ impl Kernel {
         if !space.ending {
             space.ending = true;
             let dispatchers = space.dispatchers;
-            dispatchers.into_iter().flatten().for_each(|dispatcher| self.dispatcher_end(dispatcher));
+            dispatchers
+                .into_iter()
+                .flatten()
+                .for_each(|dispatcher| self.dispatcher_end(dispatcher));
             return true;
         }
         if let Some((slot, _)) = space.attachments.iter().flatten().next() {

@@ -4,6 +4,16 @@ use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::map::MapFlags;
 
+/// Frames of one step.
+const FRAMES_PER_STEP: u32 = 128;
+
+/// How far a check of the ledger has come.
+#[derive(Debug, Default)]
+pub(crate) struct Check {
+    next: u32,
+    violations: u64,
+}
+
 impl Kernel {
     /// Maps the information page read-only.
     pub(crate) fn map_info(&mut self, environment: u32, address: u64) -> Result<(), Error> {
@@ -13,10 +23,18 @@ impl Kernel {
         leaf.map(frames, address, self.info.frame(), MapFlags::NO_EXECUTE).map_err(map_error)
     }
 
-    /// Frames whose entries contradict each other: in the ledger, in the frame table, or between the two.
-    pub(crate) fn ledger_violations(&self) -> u64 {
+    /// Goes on comparing ledger, frame table and page tables with each other; `Again` until all frames were looked at,
+    /// then how many contradict themselves.
+    pub(crate) fn ledger_check_step(&mut self) -> Result<u64, Error> {
         let count = self.resources.ledger.frame_count() as u32;
-        let ledger = self.resources.ledger.check_frames(0..count);
-        u64::from(ledger) + self.resources.frames.check_mappings()
+        let end = count.min(self.check.next + FRAMES_PER_STEP);
+        let frames = self.check.next..end;
+        self.check.violations += u64::from(self.resources.ledger.check_frames(frames.clone()))
+            + self.resources.frames.check_mappings(frames);
+        self.check.next = end;
+        if end < count {
+            return Err(Error::Again);
+        }
+        Ok(core::mem::take(&mut self.check).violations)
     }
 }

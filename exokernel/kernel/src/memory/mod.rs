@@ -2,5 +2,5 @@
 pub(crate) mod access;
 pub(crate) mod environment;
 mod fund;
-mod information;
+pub(crate) mod information;
 pub(crate) mod subtree;

@@ -33,9 +33,9 @@ impl Kernel {
         };
         self.subtrees.insert(frame, Subtree { domain: owner, node, root, attachments: 0 });
         let rights = Rights::CONTROL.with(Rights::MAP).with(Rights::GRANT);
-        self.resources.bind_node(caller, node, rights, index).inspect_err(|_| {
-            while self.subtree_end_step(index) {}
-        })
+        self.resources
+            .bind_node(caller, node, rights, index)
+            .inspect_err(|_| while self.subtree_end_step(index) {})
     }
 
     /// Goes on destroying a subtree that is attached nowhere; false when it is gone.

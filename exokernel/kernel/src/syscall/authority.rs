@@ -15,7 +15,11 @@ pub(super) fn bad_address(_: user::BadAddress) -> Error {
 }
 
 impl Kernel {
-    pub(super) fn call_bind(&mut self, caller: Caller, [address, length, ..]: Arguments) -> CallResult {
+    pub(super) fn call_bind(
+        &mut self,
+        caller: Caller,
+        [address, length, ..]: Arguments,
+    ) -> CallResult {
         let mut bytes = [0; MAX_TOKEN_SIZE];
         let length = usize::try_from(length).map_err(|_| Error::BadToken)?;
         if !(ROOT_SIZE..=MAX_TOKEN_SIZE).contains(&length) {
@@ -30,11 +34,18 @@ impl Kernel {
         let binding = self.resources.slot(caller.domain, slot)?;
         let current = self.resources.binding(caller.domain, slot).is_ok();
         // An object's maker holds its only sure name: it must end the object first.
-        let keeps = matches!(binding.kind, Kind::Environment | Kind::Domain | Kind::Subtree | Kind::Ring);
+        let keeps =
+            matches!(binding.kind, Kind::Environment | Kind::Domain | Kind::Subtree | Kind::Ring);
         if current && (binding.delegation || (keeps && binding.rights.has(Rights::CONTROL))) {
             return Err(Error::Busy);
         }
-        if current && binding.kind == Kind::Event && binding.rights.has(Rights::GRANT) {
+        let own_event = |event: &crate::ipc::event::Event| {
+            event.domain == caller.domain && event.node == binding.node
+        };
+        if current
+            && binding.kind == Kind::Event
+            && self.events.get(binding.object).is_some_and(|event| own_event(event))
+        {
             self.event_end(binding.object);
         }
         self.resources.clear_slot(caller.domain, slot)?;
@@ -73,12 +84,15 @@ impl Kernel {
     }
 
     fn domain_in(&self, caller: Caller, slot: u32) -> Result<u32, Error> {
-        let binding =
-            self.resources.lookup(caller.domain, slot, Kind::Domain, Rights::CONTROL)?;
+        let binding = self.resources.lookup(caller.domain, slot, Kind::Domain, Rights::CONTROL)?;
         Ok(binding.object)
     }
 
-    pub(super) fn call_domain_create(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
+    pub(super) fn call_domain_create(
+        &mut self,
+        caller: Caller,
+        arguments: Arguments,
+    ) -> CallResult {
         let signal = optional_slot(arguments[0])?
             .map(|slot| self.signal_for(caller.domain, slot, arguments[1]))
             .transpose()?;
@@ -96,7 +110,11 @@ impl Kernel {
         }))
     }
 
-    pub(super) fn call_domain_destroy(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
+    pub(super) fn call_domain_destroy(
+        &mut self,
+        caller: Caller,
+        arguments: Arguments,
+    ) -> CallResult {
         let slot = slot(arguments[0])?;
         let index = self.domain_in(caller, slot)?;
         if index == caller.domain {
@@ -111,7 +129,11 @@ impl Kernel {
         Ok(Outcome::Value(0))
     }
 
-    pub(super) fn call_domain_status(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
+    pub(super) fn call_domain_status(
+        &mut self,
+        caller: Caller,
+        arguments: Arguments,
+    ) -> CallResult {
         let index = self.domain_in(caller, slot(arguments[0])?)?;
         let domain = self.resources.domains.get(index).ok_or(Error::Dead)?;
         Ok(Outcome::Value(match domain.state {
@@ -135,8 +157,12 @@ impl Kernel {
     }
 
     pub(super) fn call_event_signal(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
-        let event =
-            self.resources.lookup(caller.domain, slot(arguments[0])?, Kind::Event, Rights::SIGNAL)?;
+        let event = self.resources.lookup(
+            caller.domain,
+            slot(arguments[0])?,
+            Kind::Event,
+            Rights::SIGNAL,
+        )?;
         let index = event.object;
         self.event_signal(index, arguments[1]);
         Ok(Outcome::Value(0))
@@ -144,7 +170,8 @@ impl Kernel {
 
     pub(super) fn call_event_wait(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
         let [event, mask, deadline, ..] = arguments;
-        let event = self.resources.lookup(caller.domain, slot(event)?, Kind::Event, Rights::WAIT)?;
+        let event =
+            self.resources.lookup(caller.domain, slot(event)?, Kind::Event, Rights::WAIT)?;
         let index = event.object;
         const { assert!(FOREVER == u64::MAX) };
         self.event_wait(index, mask, deadline)
@@ -180,7 +207,7 @@ impl Kernel {
             Kind::Console,
             Rights::CONTROL,
         )?;
-        value(Ok::<u64, Error>(self.ledger_violations()))
+        value(self.ledger_check_step())
     }
 
     pub(super) fn call_environment_destroy(

@@ -3,9 +3,9 @@ use super::authority::bad_address;
 use super::{Arguments, CallResult, Caller, done, optional_slot, slot, step, value};
 use crate::kernel::{Kernel, Outcome};
 use crate::memory::access::{PageRange, checked_flags};
+use serix_abi::Error;
 use serix_abi::map::MapRequest;
 use serix_abi::token::{Kind, Rights};
-use serix_abi::Error;
 use serix_hal::FrameNumber;
 use serix_hal::memory::user;
 
@@ -43,7 +43,14 @@ impl Kernel {
         let [space, address, frames, first, count, flags] = arguments;
         let space = self.space(caller.domain, slot(space)?)?;
         let flags = checked_flags(flags).ok_or(Error::BadArgument)?;
-        value(self.map_range(caller.domain, space, range(address, count)?, slot(frames)?, first, flags))
+        value(self.map_range(
+            caller.domain,
+            space,
+            range(address, count)?,
+            slot(frames)?,
+            first,
+            flags,
+        ))
     }
 
     pub(super) fn call_unmap(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
@@ -66,12 +73,20 @@ impl Kernel {
         value(self.copy_range(source, target, range(address, count)?))
     }
 
-    pub(super) fn call_subtree_create(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
+    pub(super) fn call_subtree_create(
+        &mut self,
+        caller: Caller,
+        arguments: Arguments,
+    ) -> CallResult {
         let owner = self.domain_or_own(caller, arguments[0])?;
         value(self.subtree_create(caller.domain, owner))
     }
 
-    pub(super) fn call_subtree_destroy(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
+    pub(super) fn call_subtree_destroy(
+        &mut self,
+        caller: Caller,
+        arguments: Arguments,
+    ) -> CallResult {
         let slot = slot(arguments[0])?;
         let index = self.subtree_in(caller, slot, Rights::CONTROL)?;
         if self.subtrees.get(index).is_some_and(|tree| tree.attachments > 0) {
@@ -117,7 +132,11 @@ impl Kernel {
         done(self.map_info(index, arguments[1]))
     }
 
-    pub(super) fn call_mapping_count(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
+    pub(super) fn call_mapping_count(
+        &mut self,
+        caller: Caller,
+        arguments: Arguments,
+    ) -> CallResult {
         let [frames, unit, ..] = arguments;
         let binding =
             self.resources.lookup(caller.domain, slot(frames)?, Kind::Frames, Rights::NONE)?;
