@@ -5,6 +5,8 @@
 //! `protocol: limine`, or the one that `default_entry` numbers. Keys which only matter to a menu or
 //! to other protocols are skipped, as Limine skips unknown keys.
 //!
+//! Boot modules of a multiboot loader stand for files; [`split_module_string`] says which.
+//!
 //! Invariant: a parsed [`Entry`] names a kernel, and its paths are on the boot volume.
 
 use alloc::string::{String, ToString};
@@ -155,6 +157,17 @@ pub fn base_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
+/// Splits a boot module's string, "FILE NAME rest", as QEMU's `-initrd` gives it: its name (NAME,
+/// or FILE's last component) and the rest.
+#[must_use]
+pub fn split_module_string(text: &str) -> (String, String) {
+    let text = text.trim();
+    let (file, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let (name, rest) = rest.trim_start().split_once(' ').unwrap_or((rest.trim_start(), ""));
+    let name = if name.is_empty() { file } else { name };
+    (String::from(base_name(name)), String::from(rest.trim()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,5 +228,15 @@ mod tests {
     fn base_names() {
         assert_eq!(base_name("/serix/init"), "init");
         assert_eq!(base_name("init"), "init");
+    }
+
+    #[test]
+    fn module_strings() {
+        let split = |text| split_module_string(text);
+        let pair = |a: &str, b: &str| (String::from(a), String::from(b));
+        assert_eq!(split("/a/b/serix-kernel"), pair("serix-kernel", ""));
+        assert_eq!(split("/a/serix-kernel kernel.elf"), pair("kernel.elf", ""));
+        assert_eq!(split("/a/x /serix/init one  two "), pair("init", "one  two"));
+        assert_eq!(split(""), pair("", ""));
     }
 }

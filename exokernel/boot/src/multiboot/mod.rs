@@ -10,8 +10,8 @@ mod info;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serix_boot::boot::{self, Machine, Payload, split_module_string};
-use serix_boot::config::{self, base_name};
+use serix_boot::boot::{self, Machine, Payload};
+use serix_boot::config::{self, base_name, split_module_string};
 use serix_boot::error::Error;
 use serix_boot::memory::{Kind, MemoryMap};
 use serix_boot::protocol::responses::{File, Firmware};
