@@ -27,7 +27,6 @@ pub(crate) fn ensure(tools: &[Tool], policy: Policy, progress: &mut Progress) ->
     if missing.is_empty() {
         return Ok(());
     }
-    progress.busy();
     install::install(&missing, policy, progress)?;
     for &(tool, _) in &missing {
         tool.check()?;

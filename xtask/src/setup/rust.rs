@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::Policy;
 use super::tool::find_in_path;
@@ -75,7 +75,7 @@ pub(crate) fn ensure_rust(
 fn sysroot(source: &Path) -> Result<PathBuf> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc).args(["--print", "sysroot"]).current_dir(source).output();
-    let output = output.context("no rustc in PATH; install Rust with rustup")?;
+    let output = output.map_err(|_| anyhow!("no rustc in PATH; install Rust with rustup"))?;
     ensure!(output.status.success(), "rustc does not say where it is");
     Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }

@@ -1,13 +1,11 @@
 //! `cargo xtask run` from outside, with a stand-in for QEMU and the guest that runs the program on
 //! the host: streams, statuses, last lines, limits, and that nothing outlives xtask.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Bench, finish, random_bytes, wait_until};
+use super::support::{Bench, finish, random_bytes, wait_until};
 
 #[test]
 fn pipes_carry_bytes_and_the_status_is_the_programs() {

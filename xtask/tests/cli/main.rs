@@ -1,0 +1,5 @@
+//! The command line of xtask from outside.
+
+mod run;
+mod setup;
+mod support;
