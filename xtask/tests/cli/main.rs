@@ -1,5 +1,6 @@
 //! The command line of xtask from outside.
 
+mod image;
 mod run;
 mod setup;
 mod support;

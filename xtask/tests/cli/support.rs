@@ -11,6 +11,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A place for one test: its own PATH and guest programs.
 pub(crate) struct Bench {
     folder: PathBuf,
+    xtask: PathBuf,
 }
 
 /// How a run ended.
@@ -41,7 +42,17 @@ impl Bench {
         for program in ["boot", "kernel", "init", "libos-posix"] {
             std::fs::write(guest.join(format!("serix-{program}")), program).unwrap();
         }
-        Self { folder }
+        Self { folder, xtask: env!("CARGO_BIN_EXE_xtask").into() }
+    }
+
+    /// One whose images are its own too: xtask writes to the target folder in which it lies.
+    pub(crate) fn with_own_target(name: &str) -> Self {
+        let mut bench = Self::new(name);
+        let folder = bench.file("target/debug");
+        std::fs::create_dir_all(&folder).unwrap();
+        bench.xtask = folder.join("xtask");
+        std::fs::copy(env!("CARGO_BIN_EXE_xtask"), &bench.xtask).unwrap();
+        bench
     }
 
     /// The path of a file of this bench.
@@ -51,7 +62,7 @@ impl Bench {
 
     /// `xtask run` with all but standard input decided.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        let mut command = Command::new(&self.xtask);
         let path = std::env::var("PATH").unwrap();
         command
             .args(["run", "--binaries"])
