@@ -1,0 +1,140 @@
+//! What belongs to the dispatcher: its page, and in the libOS's part of it the thread that runs there.
+//!
+//! GS base is the page's address in every environment, so entries find it without a register. Other
+//! environments reach a page through the frame map.
+use super::frame_map;
+use crate::memory::FrameNumber;
+use crate::sched::Thread;
+use alloc::sync::Arc;
+use core::arch::asm;
+use core::mem::offset_of;
+use core::ops::Deref;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use serix_sys::abi::dispatcher::LIBOS_OFFSET;
+
+/// The libOS's part of a dispatcher page, as far as assembly knows it.
+#[repr(C)]
+pub(super) struct Local {
+    /// The thread that runs here.
+    thread: *const Thread,
+    /// Top of its libOS stack.
+    stack_top: u64,
+    /// The program's rsp during a foreign entry.
+    program_rsp: u64,
+    /// Non-zero: the way back to the program leads through the exit work.
+    work: u64,
+    /// The call table.
+    table: u64,
+    /// Where the way back to interrupted code goes on, for the one jump that needs it in memory.
+    leave_rip: u64,
+}
+
+/// Offsets from GS base, for assembly.
+pub(super) mod offset {
+    use super::{LIBOS_OFFSET, Local, offset_of};
+    pub(in crate::raw) const THREAD: usize = LIBOS_OFFSET + offset_of!(Local, thread);
+    pub(in crate::raw) const STACK_TOP: usize = LIBOS_OFFSET + offset_of!(Local, stack_top);
+    pub(in crate::raw) const PROGRAM_RSP: usize = LIBOS_OFFSET + offset_of!(Local, program_rsp);
+    pub(in crate::raw) const WORK: usize = LIBOS_OFFSET + offset_of!(Local, work);
+    pub(in crate::raw) const TABLE: usize = LIBOS_OFFSET + offset_of!(Local, table);
+    pub(in crate::raw) const LEAVE_RIP: usize = LIBOS_OFFSET + offset_of!(Local, leave_rip);
+}
+
+/// The running thread. Not sendable: it is valid as long as code runs on that thread's stack.
+#[derive(Clone, Copy)]
+pub struct Current {
+    thread: NonNull<Thread>,
+    not_send: PhantomData<*const ()>,
+}
+
+impl Current {
+    /// A handle that may leave the thread.
+    #[inline]
+    #[must_use]
+    pub fn arc(self) -> Arc<Thread> {
+        // SAFETY: threads live in `Arc`s only, and the scheduler holds one of this thread, as in `deref`.
+        unsafe {
+            Arc::increment_strong_count(self.thread.as_ptr());
+            Arc::from_raw(self.thread.as_ptr())
+        }
+    }
+}
+
+impl Deref for Current {
+    type Target = Thread;
+    #[inline(always)]
+    fn deref(&self) -> &Thread {
+        // SAFETY: 1. The scheduler holds an `Arc` of the running thread until it has switched away for the last
+        // time. 2. `Current` cannot leave the thread, so the code that uses it runs on that thread.
+        unsafe { self.thread.as_ref() }
+    }
+}
+
+/// The thread that runs this code.
+#[inline(always)]
+#[must_use]
+pub fn current() -> Current {
+    let thread: *const Thread;
+    // SAFETY: GS base is the dispatcher page, whose `thread` word is written before any thread runs.
+    unsafe {
+        asm!("mov {}, gs:[{}]", out(reg) thread, const offset::THREAD,
+            options(nostack, readonly, preserves_flags));
+        Current { thread: NonNull::new_unchecked(thread.cast_mut()), not_send: PhantomData }
+    }
+}
+
+/// Sends the running thread through the exit work before it returns to its program.
+#[inline]
+pub fn request_work() {
+    // SAFETY: as `current`; the word is this dispatcher's own.
+    unsafe { asm!("mov qword ptr gs:[{}], 1", const offset::WORK, options(nostack, preserves_flags)) };
+}
+
+/// Ends the request: the exit work looks at everything after this.
+#[inline]
+pub fn clear_work() {
+    // SAFETY: as `request_work`.
+    unsafe { asm!("mov qword ptr gs:[{}], 0", const offset::WORK, options(nostack, preserves_flags)) };
+}
+
+/// Whether the exit work is requested.
+#[inline]
+#[must_use]
+pub fn work_requested() -> bool {
+    let work: u64;
+    // SAFETY: as `request_work`.
+    unsafe {
+        asm!("mov {}, gs:[{}]", out(reg) work, const offset::WORK,
+            options(nostack, readonly, preserves_flags));
+    }
+    work != 0
+}
+
+/// Tells a dispatcher page (of any environment) which thread runs there next.
+pub(super) fn install(page: FrameNumber, thread: *const Thread, stack_top: u64, work: bool) {
+    let local = (frame_map::address(page) as usize + LIBOS_OFFSET) as *mut Local;
+    // SAFETY: 1. The frame is a dispatcher page, mapped in the frame map, of which `Local` is the libOS's part.
+    // 2. That dispatcher does not run: this core runs the caller, or it is the caller's own.
+    unsafe {
+        (*local).thread = thread;
+        (*local).stack_top = stack_top;
+        (*local).work = u64::from(work);
+    }
+}
+
+/// Sets the call table of a dispatcher page.
+pub(super) fn install_table(page: FrameNumber, table: u64) {
+    let local = (frame_map::address(page) as usize + LIBOS_OFFSET) as *mut Local;
+    // SAFETY: as `install`.
+    unsafe { (*local).table = table };
+}
+
+/// Points GS at the dispatcher page of the calling environment.
+pub(super) fn load_gs() {
+    // SAFETY: FSGSBASE is required of the CPU (docs/decisions/0002-kernel-abi.md); nothing else uses GS.
+    unsafe {
+        asm!("wrgsbase {}", in(reg) serix_session::DISPATCHER_ADDRESS,
+            options(nostack, nomem, preserves_flags));
+    }
+}
