@@ -81,13 +81,15 @@ impl PageSource<TestPage> for Pages {
     }
 }
 
-/// A clock that ticks once per look.
+static NOW: AtomicI64 = AtomicI64::new(1_000_000_000);
+
+/// A clock that ticks once per look, the same for all.
 #[derive(Default)]
-pub struct Ticks(AtomicI64);
+pub struct Ticks;
 
 impl Clock for Ticks {
     fn now_ns(&self) -> i64 {
-        1_000_000_000 + self.0.fetch_add(1, Ordering::Relaxed)
+        NOW.fetch_add(1, Ordering::Relaxed)
     }
 }
 
@@ -132,7 +134,7 @@ pub const TIGHT: CacheLimits = CacheLimits { pages: 24, dirty_pages: 8, read_ahe
 
 pub fn ram_disk(pages: u64, inodes: u64) -> Arc<RamDisk<TestPage>> {
     let limits = RamDiskLimits { pages, inodes };
-    RamDisk::new(limits, 0o755, Arc::new(Ticks::default()), 7).expect("a root directory")
+    RamDisk::new(limits, 0o755, Arc::new(Ticks), 7).expect("a root directory")
 }
 
 pub fn vfs_over(
@@ -141,13 +143,8 @@ pub fn vfs_over(
     pages: &Arc<Pages>,
     names: usize,
 ) -> Arc<Vfs<TestPage>> {
-    let setup = Setup {
-        source: pages.clone(),
-        clock: Arc::new(Ticks::default()),
-        limits,
-        names,
-        seed: 0x5EED,
-    };
+    let setup =
+        Setup { source: pages.clone(), clock: Arc::new(Ticks), limits, names, seed: 0x5EED };
     block_on(Vfs::new(file_system, MountFlags::empty(), b"test", setup)).expect("a root")
 }
 
@@ -181,4 +178,9 @@ impl Random {
     pub fn choose<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len() as u64) as usize]
     }
+}
+
+/// A page taken away from everybody else.
+pub fn take_page(pages: &Pages) -> Option<TestPage> {
+    pages.allocate()
 }
