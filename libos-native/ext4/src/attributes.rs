@@ -81,10 +81,14 @@ impl<D: BlockDevice> Ext4<D> {
     pub async fn attributes(&self, number: u32) -> Result<Attributes> {
         let node = self.node(number).await?;
         let body = node.body.read().await;
-        let kind = body.kind().ok_or(Error::corrupt_inode("inode mode", number))?;
+        self.attributes_of(&body)
+    }
+
+    pub(crate) fn attributes_of(&self, body: &Inode) -> Result<Attributes> {
+        let kind = body.kind().ok_or(Error::corrupt_inode("inode mode", body.number))?;
         let is_device = matches!(kind, FileKind::BlockDevice | FileKind::CharacterDevice);
         Ok(Attributes {
-            inode: number,
+            inode: body.number,
             generation: body.generation,
             kind,
             mode: body.mode & 0xfff,

@@ -199,6 +199,10 @@ impl<D: BlockDevice> Ext4<D> {
         }
     }
 
+    pub(crate) fn statistics_block_size(&self) -> u32 {
+        self.disk.block_size() as u32
+    }
+
     /// Sizes and free space.
     #[must_use]
     pub fn statistics(&self) -> Statistics {

@@ -3,7 +3,7 @@ use crate::checksum::crc32c;
 use crate::error::{Error, Result};
 use crate::layout::bytes::{put_u32, u32_at, u64_at};
 use crate::layout::superblock::Superblock;
-use crate::layout::{directory, extent, htree, inode, superblock};
+use crate::layout::{attributes, directory, extent, htree, inode, superblock};
 
 /// The role of a block. Those of an inode carry its checksum seed, so that a block that two inodes
 /// claim is checked against each.
@@ -46,7 +46,6 @@ pub(crate) struct Rules {
     pub(crate) superblock: Superblock,
 }
 
-const ATTRIBUTES_MAGIC: u32 = 0xea02_0000;
 const ORPHAN_MAGIC: u32 = 0x0b10_ca04;
 
 impl Rules {
@@ -99,7 +98,7 @@ impl Rules {
     }
 
     fn attributes_defect(&self, block: u64, bytes: &[u8]) -> Option<&'static str> {
-        if u32_at(bytes, 0) != ATTRIBUTES_MAGIC || u32_at(bytes, 8) != 1 {
+        if u32_at(bytes, 0) != attributes::MAGIC || u32_at(bytes, 8) != 1 {
             return Some("attribute block header");
         }
         let intact = !self.has_checksums || u32_at(bytes, 16) == self.attributes_crc(block, bytes);

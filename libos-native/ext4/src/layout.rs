@@ -2,6 +2,7 @@
 //!
 //! Owns offsets, magic numbers and conversions between bytes and values; does no I/O and keeps no
 //! state. Its functions take checked lengths: a slice that is too short is the caller's bug.
+pub(crate) mod attributes;
 pub(crate) mod bytes;
 pub(crate) mod directory;
 pub(crate) mod extent;

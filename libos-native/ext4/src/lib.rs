@@ -7,7 +7,7 @@
 //! From the bottom: `layout` (bytes), `disk` (blocks), `cache` and `kind` (metadata blocks, their
 //! checksums), `journal` (transactions), `allocator` (free space), `inode`, `map` (where a file's
 //! blocks lie), `directory` (entries), `orphan`, `xattr`; above them the operations: `namespace`,
-//! `file`, `attributes`, `sync`, `mount`.
+//! `file`, `attributes`, `sync`, `mount`; on top `vfs`, which makes them a file system of chroma.
 #![no_std]
 extern crate alloc;
 #[cfg(test)]
@@ -32,6 +32,7 @@ mod name_hash;
 mod namespace;
 mod orphan;
 mod sync;
+mod vfs;
 mod wait;
 mod xattr;
 
@@ -42,3 +43,5 @@ pub use file::{AllocateMode, SeekTarget};
 pub use file_system::{Clock, Ext4, Log, Options, Statistics};
 pub use layout::inode::{FileKind, Time};
 pub use namespace::{NewInode, RenameFlags};
+pub use vfs::Volume;
+pub use xattr::XattrMode;

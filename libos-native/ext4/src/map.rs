@@ -142,8 +142,11 @@ impl<D: BlockDevice> Ext4<D> {
         let flex = 1 << self.rules.superblock.flex_shift;
         // With flex_bg the first group of a flex group is full of metadata.
         let count = self.groups.len() as u32;
-        let target =
-            if flex > 1 && group % flex == 0 && group + 1 < count { group + 1 } else { group };
+        let target = if flex > 1 && group.is_multiple_of(flex) && group + 1 < count {
+            group + 1
+        } else {
+            group
+        };
         let group = if flex > 1 && count <= flex { group } else { target };
         self.rules.superblock.group_start(group)
     }

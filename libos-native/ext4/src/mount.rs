@@ -108,6 +108,9 @@ impl<D: BlockDevice> Ext4<D> {
         {
             (self.options.log)(format_args!("ext4: read-only because of feature {name}"));
         }
+        if self.rules.superblock.state & superblock::STATE_ERROR != 0 {
+            (self.options.log)(format_args!("ext4: an error was noted on disk; a check is due"));
+        }
         if !self.read_only {
             self.load_orphans(first_orphan).await?;
             self.finish_orphans().await?;

@@ -144,24 +144,17 @@ impl<D: BlockDevice> Ext4<D> {
     /// `Io`, `Corrupt`, `ReadOnly` from deleting; the inode then stays an orphan, which a later
     /// mount deletes.
     pub async fn release(&self, number: u32) -> Result<()> {
-        match self.release_now(number) {
-            Some(node) => self.reap_node(&node).await,
-            None => Ok(()),
-        }
+        let Some(node) = self.nodes.find(number) else { return Err(Error::Stale) };
+        if self.release_node(&node) { self.reap_node(&node).await } else { Ok(()) }
     }
 
-    /// The part of a release that does not wait: answers the node if it must be deleted.
-    pub(crate) fn release_now(&self, number: u32) -> Option<Arc<Node>> {
-        let node = self.nodes.find(number)?;
+    /// The part of a release that does not wait: whether it was the last.
+    pub(crate) fn release_node(&self, node: &Node) -> bool {
         let last = node.opens.fetch_sub(1, Ordering::AcqRel) == 1;
         if last {
-            // Nobody who could write is left, but pages of the cache may be; promises stay.
-            let window = node.reservation.lock().take_window();
-            if let Some((start, len)) = window {
-                self.release_blocks(start, len);
-            }
+            self.release_reservation(node, 0);
         }
-        last.then_some(node)
+        last
     }
 
     /// Deletes an inode if it has neither names nor users.

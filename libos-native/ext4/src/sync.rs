@@ -51,11 +51,15 @@ impl<D: BlockDevice> Ext4<D> {
     /// # Errors
     /// `Busy` while an inode is open; otherwise as [`Self::sync`].
     pub async fn unmount(&self) -> Result<()> {
+        let mut open = false;
+        self.nodes.for_each(|node| open |= node.opens.load(Ordering::Acquire) > 0);
+        if open { Err(Error::Busy) } else { self.shut_down().await }
+    }
+
+    /// Unmounts whatever is open; what has no name stays an orphan for the next mount.
+    pub(crate) async fn shut_down(&self) -> Result<()> {
         let mut nodes: Vec<Arc<Node>> = Vec::new();
         self.nodes.for_each(|node| nodes.push(node.clone()));
-        if nodes.iter().any(|node| node.opens.load(Ordering::Acquire) > 0) {
-            return Err(Error::Busy);
-        }
         for node in nodes {
             self.release_reservation(&node, 0);
         }

@@ -56,13 +56,13 @@ pub(super) fn all_set(bytes: &[u8], start: u32, len: u32) -> bool {
     next_clear(bytes, start, start + len).is_none()
 }
 
-pub(super) fn all_clear(bytes: &[u8], start: u32, len: u32) -> bool {
-    next_set(bytes, start, start + len).is_none()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{all_clear, all_set, clear, next_clear, next_set, set};
+    use super::{all_set, clear, next_clear, next_set, set};
+
+    fn all_clear(bytes: &[u8], start: u32, len: u32) -> bool {
+        next_set(bytes, start, start + len).is_none()
+    }
 
     #[test]
     fn ranges_touch_their_bits_only() {

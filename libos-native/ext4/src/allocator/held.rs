@@ -43,10 +43,6 @@ impl Held {
         let before = self.0.range(..=from).next_back().filter(|(_, end)| **end > from);
         before.or_else(|| self.0.range(from..).next()).map(|(start, end)| (*start, *end))
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -66,6 +62,6 @@ mod tests {
         assert_eq!(held.next(25), None);
         held.remove(10, 2);
         held.remove(15, 10);
-        assert!(held.is_empty());
+        assert_eq!(held.next(0), None);
     }
 }

@@ -155,11 +155,4 @@ impl<D: BlockDevice> Ext4<D> {
         add(&self.counts.available_inodes, 1);
         Ok(())
     }
-
-    /// Whether an inode number is in use.
-    pub(crate) async fn is_inode_used(&self, number: u32) -> Result<bool> {
-        let index = (number - 1) % self.rules.superblock.inodes_per_group;
-        let buffer = self.inode_bitmap(self.group_of_inode(number)).await?;
-        Ok(buffer.read(|bits| bitmap::all_set(bits, index, 1)))
-    }
 }

@@ -20,9 +20,12 @@ impl Reservation {
         self.promised.is_empty() && self.window.is_none() && self.map == 0
     }
 
-    /// Takes the window out.
-    pub(crate) fn take_window(&mut self) -> Option<(u64, u32)> {
-        self.window.take()
+    /// A range was written: takes out what is left of its promises, and of the map's if no other
+    /// range has any.
+    pub(super) fn settle(&mut self, from: u64, to: u64) -> u64 {
+        let left = self.take(from, to);
+        let map = if self.promised.is_empty() { core::mem::take(&mut self.map) } else { 0 };
+        left + map
     }
 
     /// Logical blocks of a range that have no promise yet.

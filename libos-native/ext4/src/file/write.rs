@@ -8,8 +8,10 @@ use crate::journal::Handle;
 use crate::layout::extent::{Extent, MAX_LEN};
 use crate::layout::inode::Inode;
 use crate::map::{END, Run, STEP_CREDITS, State};
+use alloc::borrow::Cow;
+use alloc::vec;
 use alloc::vec::Vec;
-use serix_block::{BlockDevice, PAGE_SIZE};
+use serix_block::{BlockDevice, PAGE_SIZE, Page};
 
 /// Runs that one transaction enters, at most.
 const RUNS_PER_STEP: usize = 8;
@@ -63,6 +65,14 @@ impl<D: BlockDevice> Ext4<D> {
         Ok(())
     }
 
+    /// Whether [`Self::prepare_write`] has nothing left to do, as far as that is known at once.
+    pub(crate) fn is_prepared(&self, node: &Node, first: u64, count: u64) -> bool {
+        let per_page = self.blocks_per_page();
+        let (start, end) = (first * per_page, (first + count) * per_page);
+        let reservation = node.reservation.lock();
+        count > 0 && !self.is_read_only() && reservation.missing(start, end) == 0
+    }
+
     /// Reserves what the map may take when `blocks` new ones are entered.
     async fn reserve_map(&self, node: &Node, body: &Inode, blocks: u64) -> Result<()> {
         let needed = self.map_growth(body, RUNS_PER_STEP as u64, blocks);
@@ -87,8 +97,7 @@ impl<D: BlockDevice> Ext4<D> {
     }
 
     /// Stores `pages` from page `first` of a file on; the file is then at least as long as the
-    /// pages or `size` bytes, whichever is less. Bytes past `size` in the last page must be zero.
-    /// Done means handed to the device.
+    /// pages or `size` bytes, whichever is less. Bytes past `size` mean nothing. Done means handed to the device.
     ///
     /// # Errors
     /// `NoSpace` if nothing was reserved, `Io`, `ReadOnly`, `FileTooLarge`, `Stale`.
@@ -107,6 +116,7 @@ impl<D: BlockDevice> Ext4<D> {
         self.check_size(&*node.body.read().await, size)?;
         let start = first * self.blocks_per_page();
         let end = size.div_ceil(block);
+        let pages = &*self.with_clean_tail(first, pages, size)?;
         let mut at = start;
         while at < end {
             let step = self.plan(&node, first, pages, at, end).await?;
@@ -116,9 +126,35 @@ impl<D: BlockDevice> Ext4<D> {
         }
         // What is still promised for these pages was not needed.
         let all = start + pages.len() as u64 * self.blocks_per_page();
-        let unused = node.reservation.lock().take(start, all);
+        let unused = node.reservation.lock().settle(start, all);
         crate::allocator::add(&self.counts.available, unused as i64);
         Ok(())
+    }
+
+    /// The pages with zeroes behind the end of the file, so that it may grow later. A page that
+    /// programs may be writing to is copied for that.
+    fn with_clean_tail<'p>(
+        &self,
+        first: u64,
+        pages: &'p [D::Page],
+        size: u64,
+    ) -> Result<Cow<'p, [D::Page]>> {
+        let within = (size % PAGE_SIZE as u64) as usize;
+        let Some(index) = (size / PAGE_SIZE as u64).checked_sub(first) else {
+            return Ok(Cow::Borrowed(pages));
+        };
+        let index = index as usize;
+        if within == 0 || index >= pages.len() {
+            return Ok(Cow::Borrowed(pages));
+        }
+        let copy = self.disk.spare()?;
+        let mut bytes = vec![0; within];
+        pages[index].read(0, &mut bytes);
+        copy.write(0, &bytes);
+        copy.zero(within, PAGE_SIZE - within);
+        let mut owned = pages.to_vec();
+        owned[index] = copy;
+        Ok(Cow::Owned(owned))
     }
 
     /// Chooses blocks for the runs from `at` on, as many as one step takes.

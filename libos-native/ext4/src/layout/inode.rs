@@ -11,16 +11,12 @@ pub(crate) const BASE_SIZE: usize = 128;
 
 /// Inode flags (`FS_*_FL`).
 pub(crate) mod flags {
-    pub(crate) const IMMUTABLE: u32 = 0x10;
-    pub(crate) const APPEND: u32 = 0x20;
     /// The directory has a hash tree.
     pub(crate) const INDEX: u32 = 0x1000;
     /// `i_blocks` counts file system blocks.
     pub(crate) const HUGE_FILE: u32 = 0x4_0000;
     /// The block map is an extent tree.
     pub(crate) const EXTENTS: u32 = 0x8_0000;
-    /// The extended attribute's value is an inode.
-    pub(crate) const EA_INODE: u32 = 0x20_0000;
     /// The contents are in the inode.
     pub(crate) const INLINE_DATA: u32 = 0x1000_0000;
 }

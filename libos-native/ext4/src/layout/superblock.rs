@@ -1,5 +1,5 @@
 //! The superblock, and what it says about the geometry.
-use super::bytes::{put_u16, put_u32, put_u64, u16_at, u32_at};
+use super::bytes::{put_u16, put_u32, u16_at, u32_at};
 use super::features::{Features, compatible, incompatible, read_only};
 use crate::checksum::crc32c;
 use crate::error::Error;
@@ -298,33 +298,9 @@ pub(crate) fn set_state(bytes: &mut [u8], state: u16) {
     put_u16(bytes, 0x3a, state);
 }
 
-/// Notes an error for whoever reads the superblock with tools.
-pub(crate) fn note_error(bytes: &mut [u8], seconds: i64, inode: u32, block: u64) {
-    let state = u16_at(bytes, 0x3a) | STATE_ERROR;
-    set_state(bytes, state);
-    let count = u32_at(bytes, 0x194).saturating_add(1);
-    put_u32(bytes, 0x194, count);
-    // The first error stays, the last one is replaced.
-    if u32_at(bytes, 0x198) == 0 {
-        put_u32(bytes, 0x198, seconds as u32);
-        put_u32(bytes, 0x19c, inode);
-        put_u64(bytes, 0x1a0, block);
-    }
-    put_u32(bytes, 0x1cc, seconds as u32);
-    put_u32(bytes, 0x1d0, inode);
-    put_u64(bytes, 0x1d8, block);
-}
-
 /// Time of the last write, in seconds.
 pub(crate) fn set_write_time(bytes: &mut [u8], seconds: i64) {
     put_u32(bytes, 0x30, seconds as u32);
-}
-
-/// Counts a mount.
-pub(crate) fn note_mount(bytes: &mut [u8], seconds: i64) {
-    put_u32(bytes, 0x2c, seconds as u32);
-    let count = u16_at(bytes, 0x34).saturating_add(1);
-    put_u16(bytes, 0x34, count);
 }
 
 /// Brings the checksum up to date.

@@ -9,7 +9,11 @@ fn image_of(disk: &MemoryDisk) -> Vec<u8> {
 }
 
 /// Runs `work` on a fresh file system, unmounts, and checks the image.
-fn on_fresh(size_mib: u64, arguments: &[&str], work: impl FnOnce(&Mounted<MemoryDisk>)) -> Vec<u8> {
+pub(crate) fn on_fresh(
+    size_mib: u64,
+    arguments: &[&str],
+    work: impl FnOnce(&Mounted<MemoryDisk>),
+) -> Vec<u8> {
     let disk = MemoryDisk::new(mkfs(size_mib, arguments));
     let mounted = Mounted(mount(&disk));
     work(&mounted);
