@@ -2,7 +2,7 @@
 
 macro_rules! calls {
     ($( $(#[doc = $doc:literal])+ $name:ident = $number:literal ( $($argument:ident),* ) ),+ $(,)?) => {
-        /// A native call; the value is its number in rax[31:0].
+        /// A native call; the value is its number in `rax[31:0]`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u32)]
         pub enum Call { $( $(#[doc = $doc])+ $name = $number, )+ }
@@ -89,7 +89,7 @@ calls! {
     DomainCreate = 20 (event, bits),
     /// Ends a domain and everything in it. Delegations to it are still to be revoked. Answers `Again` until done.
     DomainDestroy = 21 (domain),
-    /// Whether a domain runs (0) or why it ended: an [`crate::start::EndReason`] in [63:32], its status in [31:0].
+    /// Whether a domain runs (0) or why it ended: an [`crate::start::EndReason`] in bits 63 to 32, its status in bits 31 to 0.
     DomainStatus = 22 (domain),
     /// Hands `count` frames of a slot, from unit `first`, over to the account of a domain (none: the caller's own). For
     /// another domain, `frames` is the delegation to it. Returns how many were taken.

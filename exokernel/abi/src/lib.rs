@@ -22,7 +22,7 @@ pub use error::Error;
 pub const PAGE_SIZE: usize = 4096;
 /// log2 of [`PAGE_SIZE`].
 pub const PAGE_SHIFT: u32 = 12;
-/// What rax[63:32] holds for a native call.
+/// What `rax[63:32]` holds for a native call.
 pub const NATIVE_TAG: u32 = 0x5E71;
 /// A slot number that names nothing: "none" where a slot is optional.
 pub const NO_SLOT: u32 = u32::MAX;

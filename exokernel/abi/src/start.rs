@@ -11,7 +11,7 @@ pub const MAX_RESOURCES: usize = 64;
 /// Modules that a [`StartInfo`] can name.
 pub const MAX_MODULES: usize = 16;
 
-/// Why a domain ended; [63:32] of `DomainStatus`.
+/// Why a domain ended; the upper half of `DomainStatus`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum EndReason {

@@ -1,6 +1,5 @@
 //! Tables of kernel objects. Each object lives in a frame that an account paid for.
 use alloc::vec::Vec;
-use serix_core::nospec::mask_index;
 use serix_hal::memory::frames::OwnedFrame;
 use serix_hal::memory::object::FrameBox;
 
@@ -44,22 +43,15 @@ impl<T> Table<T> {
         Some(object.into_parts())
     }
 
+    /// Indices come from bindings and other objects, never from ring 3, so they need no mask against speculation.
     #[inline(always)]
     pub(crate) fn get(&self, index: u32) -> Option<&FrameBox<T>> {
-        let index = index as usize;
-        if index >= self.entries.len() {
-            return None;
-        }
-        self.entries[mask_index(index, self.entries.len())].as_ref()
+        self.entries.get(index as usize)?.as_ref()
     }
 
     #[inline(always)]
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut FrameBox<T>> {
-        let (index, length) = (index as usize, self.entries.len());
-        if index >= length {
-            return None;
-        }
-        self.entries[mask_index(index, length)].as_mut()
+        self.entries.get_mut(index as usize)?.as_mut()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &FrameBox<T>)> {

@@ -5,6 +5,7 @@
 #![no_std]
 #![allow(unsafe_code)]
 
+pub mod attenuate;
 pub mod call;
 pub mod environment;
 pub mod memory;

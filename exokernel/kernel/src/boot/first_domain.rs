@@ -136,7 +136,9 @@ impl Starter<'_> {
         let space = kernel.environments.get(self.environment).expect("first environment");
         let (frames, mut source) = kernel.resources.tables(space.domain).expect("first domain");
         let leaf = space.root.leaf_for(frames, address, &mut source).expect("page tables for init");
-        leaf.map(frames, address, FrameNumber(frame), flags).expect("RAM for init");
+        let limits = MapFlags::MAY_WRITE.with(MapFlags::MAY_EXECUTE);
+        let mapped = leaf.map(frames, address, FrameNumber(frame), 1, flags.with(limits));
+        assert!(mapped == 1, "RAM for init");
     }
 
     fn map_fresh(&mut self, address: u64, pages: u64) {

@@ -4,6 +4,7 @@ use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::start::EndReason;
 use serix_abi::token::Kind;
+use serix_core::extent::Extent;
 use serix_core::grant::{Affected, Cursor, NodeStore, Progress};
 use serix_core::ids::Frame;
 use serix_core::{DomainId, NodeId};
@@ -17,7 +18,8 @@ const FRAMES_PER_STEP: u64 = 16;
 /// A revocation in progress, and the node it began with.
 pub(crate) struct Revocation {
     pub(crate) node: NodeId,
-    pub(crate) generation: u64,
+    /// The generation that it was made with.
+    pub(crate) made: u64,
     cursor: Cursor,
 }
 
@@ -41,21 +43,11 @@ impl Kernel {
         if !binding.delegation {
             return Err(Error::Denied);
         }
-        let (node, generation) = (binding.node, binding.generation);
-        let going_on = self
-            .revocation
-            .as_ref()
-            .is_some_and(|known| known.node == node && known.generation == generation);
-        if !going_on {
-            if self.resources.node(node).is_none_or(|known| known.generation() != generation) {
-                // Already gone, with whatever it was made of.
-                self.resources.clear_slot(caller, slot)?;
-                return Ok(());
-            }
-            let cursor = self.grants.revoke(&mut self.resources, node).ok_or(Error::Stale)?;
-            self.revocation = Some(Revocation { node, generation, cursor });
-        }
-        let Some(mut revocation) = self.revocation.take() else { return Err(Error::Again) };
+        let Some(mut revocation) = self.revocation_of(binding.node, binding.generation) else {
+            // Already gone, with whatever it was made of.
+            self.resources.clear_slot(caller, slot)?;
+            return Ok(());
+        };
         match self.revoke_step(&mut revocation.cursor) {
             Ok(true) => {
                 self.resources.clear_slot(caller, slot)?;
@@ -68,6 +60,18 @@ impl Kernel {
             Err(error) => {
                 self.revocation = Some(revocation);
                 Err(error)
+            }
+        }
+    }
+
+    /// The revocation of a node that is under way, or a new one; `None` if the node is gone. Two at once take turns: each
+    /// begins anew where the other left its mark.
+    fn revocation_of(&mut self, node: NodeId, made: u64) -> Option<Revocation> {
+        match self.revocation.take() {
+            Some(known) if known.node == node && known.made == made => Some(known),
+            _ => {
+                let cursor = self.grants.revoke_made(&mut self.resources, node, made)?;
+                Some(Revocation { node, made, cursor })
             }
         }
     }
@@ -88,7 +92,11 @@ impl Kernel {
     /// Takes back what a revoked node held; true when done.
     fn reclaim(&mut self, affected: &Affected, reclaimed: &mut u64) -> Result<bool, Error> {
         if affected.kind == Kind::Slices {
-            self.slices.reassign_all(affected.owner, affected.heir);
+            let base = affected.range.base() & ((1 << super::DEVICE_SHIFT) - 1);
+            if let Some(slices) = Extent::new(base, affected.range.count()) {
+                // Slices that were never assigned are the heir's already.
+                let _ = self.slices.assign(slices, affected.owner, affected.heir);
+            }
         }
         if affected.kind != Kind::Frames {
             return Ok(true);
@@ -160,14 +168,8 @@ impl Kernel {
     }
 
     fn revoke_node_step(&mut self, node: NodeId) -> Result<(), Error> {
-        let generation = self.resources.node(node).map_or(0, |node| node.generation());
-        let mut revocation = match self.revocation.take() {
-            Some(known) if known.node == node => known,
-            _ => {
-                let cursor = self.grants.revoke(&mut self.resources, node).ok_or(Error::Stale)?;
-                Revocation { node, generation, cursor }
-            }
-        };
+        let made = self.resources.node(node).ok_or(Error::Stale)?.made();
+        let mut revocation = self.revocation_of(node, made).ok_or(Error::Stale)?;
         let result = self.revoke_step(&mut revocation.cursor);
         if result != Ok(true) {
             self.revocation = Some(revocation);

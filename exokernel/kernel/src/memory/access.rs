@@ -135,9 +135,8 @@ impl Kernel {
     /// Removes mappings; how many pages were passed.
     pub(crate) fn unmap(&mut self, space: Space, range: PageRange) -> Result<u64, Error> {
         let (root, _, resources) = self.open(space)?;
-        Ok(pass(root, range, |leaf, address| {
-            leaf.unmap(&mut resources.frames, address);
-            true
+        Ok(pass(root, range, |leaf, address, count| {
+            leaf.unmap(&mut resources.frames, address, count)
         }))
     }
 
@@ -150,7 +149,7 @@ impl Kernel {
         flags: MapFlags,
     ) -> Result<u64, Error> {
         let (root, _, _) = self.open(space)?;
-        match pass(root, range, |leaf, address| leaf.protect(address, flags)) {
+        match pass(root, range, |leaf, address, count| leaf.protect(address, count, flags)) {
             0 => Err(Error::Denied),
             done => Ok(done),
         }
@@ -173,6 +172,8 @@ impl Kernel {
 }
 
 impl Resources {
+    /// Maps consecutive frames of the domain itself; how many.
+    #[inline]
     fn map_frames(
         &mut self,
         root: &Root,
@@ -183,50 +184,44 @@ impl Resources {
         flags: MapFlags,
     ) -> Result<u64, Error> {
         let owner = self.domains.get(domain).ok_or(Error::Dead)?.id;
-        let mut done = 0;
-        let mut leaf: Option<Leaf> = None;
-        while done < count {
-            let at = address + done * PAGE_SIZE as u64;
-            let frame = base + done as u32;
-            let result = self.map_frame(root, domain, owner, at, frame, flags, &mut leaf);
-            match result {
-                Ok(()) => done += 1,
-                Err(error) if done == 0 => return Err(error),
-                Err(_) => break,
-            }
-        }
-        Ok(done)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the inner loop keeps its state in the caller")]
-    #[inline(always)]
-    fn map_frame(
-        &mut self,
-        root: &Root,
-        domain: u32,
-        owner: serix_core::DomainId,
-        address: u64,
-        frame: u32,
-        flags: MapFlags,
-        leaf: &mut Option<Leaf>,
-    ) -> Result<(), Error> {
-        if !self.ledger.is_mappable_by(Frame(frame), owner) {
+        let owned = (0..count as u32)
+            .take_while(|unit| self.ledger.is_mappable_by(Frame(base + unit), owner))
+            .count() as u64;
+        if owned == 0 {
             return Err(Error::Denied);
         }
-        let table = match *leaf {
-            Some(table) if (address >> PAGE_SHIFT) & 511 != 0 => table,
-            _ => {
-                let (frames, mut source) = self.tables(domain).ok_or(Error::Dead)?;
-                root.leaf_for(frames, address, &mut source).map_err(map_error)?
+        let mut done = 0;
+        while done < owned {
+            let at = address + done * PAGE_SIZE as u64;
+            let leaf = match self.leaf_for(root, domain, at) {
+                Ok(leaf) => leaf,
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => break,
+            };
+            let first = FrameNumber(base + done as u32);
+            let mapped = leaf.map(&mut self.frames, at, first, owned - done, flags);
+            if mapped == 0 {
+                break;
             }
-        };
-        *leaf = Some(table);
-        table.map(&mut self.frames, address, FrameNumber(frame), flags).map_err(map_error)
+            done += mapped;
+        }
+        if done == 0 { Err(Error::Denied) } else { Ok(done) }
+    }
+
+    /// The leaf table for an address, made from the domain's account if need be.
+    #[inline]
+    fn leaf_for(&mut self, root: &Root, domain: u32, address: u64) -> Result<Leaf, Error> {
+        if let Ok(leaf) = root.find_leaf(address) {
+            return Ok(leaf);
+        }
+        let (frames, mut source) = self.tables(domain).ok_or(Error::Dead)?;
+        root.leaf_for(frames, address, &mut source).map_err(map_error)
     }
 }
 
-/// Visits the pages of a range that have a leaf table, until one says false; how many pages were passed.
-fn pass(root: &Root, range: PageRange, mut visit: impl FnMut(Leaf, u64) -> bool) -> u64 {
+/// Hands the pages of a range that have a leaf table over, a table at a time, until fewer are passed than asked; how
+/// many pages were passed.
+fn pass(root: &Root, range: PageRange, mut visit: impl FnMut(Leaf, u64, u64) -> u64) -> u64 {
     let mut done = 0;
     let mut visited = 0;
     let mut skips = 0;
@@ -238,19 +233,22 @@ fn pass(root: &Root, range: PageRange, mut visit: impl FnMut(Leaf, u64) -> bool)
                 skips += 1;
             }
             Ok(leaf) => {
-                let rest = 512 - ((address >> PAGE_SHIFT) & 511);
-                let here = rest.min(range.count - done).min(PAGES_PER_CALL - visited);
-                for page in 0..here {
-                    if !visit(leaf, address + page * PAGE_SIZE as u64) {
-                        return done + page;
-                    }
+                let wanted = here(address, range.count - done).min(PAGES_PER_CALL - visited);
+                let passed = visit(leaf, address, wanted);
+                done += passed;
+                visited += passed;
+                if passed < wanted {
+                    break;
                 }
-                done += here;
-                visited += here;
             }
         }
     }
     done
+}
+
+/// How many of `count` pages from `address` on share its leaf table.
+fn here(address: u64, count: u64) -> u64 {
+    (512 - ((address >> PAGE_SHIFT) & 511)).min(count)
 }
 
 fn copy(
@@ -260,33 +258,17 @@ fn copy(
     resources: &mut Resources,
     range: PageRange,
 ) -> Result<u64, Error> {
-    let mut done = 0;
-    let mut visited = 0;
-    let mut skips = 0;
-    while done < range.count && visited < PAGES_PER_CALL && skips < SKIPS_PER_CALL {
-        let address = range.address + done * PAGE_SIZE as u64;
-        let leaf = match from.find_leaf(address) {
-            Err(absent) => {
-                done += absent.min(range.count - done);
-                skips += 1;
-                continue;
+    let mut failed = None;
+    let done =
+        pass(from, range, |leaf, address, count| match resources.leaf_for(to, domain, address) {
+            Ok(target) => leaf.copy(&mut resources.frames, address, count, target),
+            Err(error) => {
+                failed = Some(error);
+                0
             }
-            Ok(leaf) => leaf,
-        };
-        let rest = 512 - ((address >> PAGE_SHIFT) & 511);
-        let here = rest.min(range.count - done).min(PAGES_PER_CALL - visited);
-        let (frames, mut source) = resources.tables(domain).ok_or(Error::Dead)?;
-        let target = match to.leaf_for(frames, address, &mut source) {
-            Ok(target) => target,
-            Err(error) if done == 0 => return Err(map_error(error)),
-            Err(_) => break,
-        };
-        for page in 0..here {
-            leaf.copy_to(&mut resources.frames, address + page * PAGE_SIZE as u64, target)
-                .map_err(map_error)?;
-        }
-        done += here;
-        visited += here;
+        });
+    match failed {
+        Some(error) if done == 0 => Err(error),
+        _ => Ok(done),
     }
-    Ok(done)
 }

@@ -20,7 +20,8 @@ impl Kernel {
         let space = self.environments.get(environment).ok_or(Error::Dead)?;
         let (frames, mut source) = self.resources.tables(space.domain).ok_or(Error::Dead)?;
         let leaf = space.root.leaf_for(frames, address, &mut source).map_err(map_error)?;
-        leaf.map(frames, address, self.info.frame(), MapFlags::NO_EXECUTE).map_err(map_error)
+        let mapped = leaf.map(frames, address, self.info.frame(), 1, MapFlags::NO_EXECUTE);
+        if mapped == 1 { Ok(()) } else { Err(Error::Denied) }
     }
 
     /// Goes on comparing ledger, frame table and page tables with each other; `Again` until all frames were looked at,

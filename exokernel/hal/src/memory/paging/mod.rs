@@ -2,8 +2,13 @@
 //!
 //! A [`Root`] is a top table (an environment) or a third-level table (a subtree). All changes go through here: an entry,
 //! its link in the frame's list of mappings, and the counts in the frame table change together. Callers flush
-//! what [`super::super::cpu::tlb`] must know.
-use super::frames::{FrameState, FrameTable, zero_frame};
+//! what [`crate::cpu::tlb`] must know.
+mod leaf;
+mod reverse;
+
+pub use leaf::Leaf;
+
+use super::frames::{FrameEntry, FrameState, FrameTable, zero_frame};
 use crate::address::FrameNumber;
 use crate::cpu::tlb;
 use serix_abi::PAGE_SHIFT;
@@ -41,14 +46,6 @@ pub enum MapError {
     ForeignSlot,
 }
 
-/// A link: where the previous and the next mapping of the same frame are.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Link {
-    previous: u32,
-    next: u32,
-}
-
 /// A root of page tables.
 #[derive(Debug)]
 pub struct Root {
@@ -84,99 +81,7 @@ fn reference(leaf: FrameNumber, index: usize) -> u32 {
     leaf.0 << 9 | index as u32
 }
 
-/// A leaf table in which a walk ended.
-#[derive(Clone, Copy)]
-pub struct Leaf {
-    table: FrameNumber,
-    /// Reached through a subtree: the pages may be at several addresses.
-    shared: bool,
-}
-
 impl FrameTable {
-    #[inline(always)]
-    fn link(&self, reference: u32) -> &'static mut Link {
-        let links = FrameNumber(self.entries[(reference >> 9) as usize].first);
-        // SAFETY: a leaf table's `first` names its links frame, of state `Table`; references are made only by
-        // `link_in`, for leaf tables that exist.
-        unsafe { &mut (*links.pointer::<[Link; ENTRIES]>())[(reference & 511) as usize] }
-    }
-
-    /// Puts a mapping at the head of its frame's list.
-    #[inline(always)]
-    fn link_in(&mut self, frame: FrameNumber, reference: u32) {
-        let entry = &mut self.entries[frame.0 as usize];
-        let next = core::mem::replace(&mut entry.first, reference);
-        entry.uses += 1;
-        *self.link(reference) = Link { previous: 0, next };
-        if next != 0 {
-            self.link(next).previous = reference;
-        }
-    }
-
-    #[inline(always)]
-    fn link_out(&mut self, frame: FrameNumber, reference: u32) {
-        let Link { previous, next } = *self.link(reference);
-        if previous == 0 {
-            self.entries[frame.0 as usize].first = next;
-        } else {
-            self.link(previous).next = next;
-        }
-        if next != 0 {
-            self.link(next).previous = previous;
-        }
-        self.entries[frame.0 as usize].uses -= 1;
-    }
-
-    /// Removes one mapping of a frame, wherever it is: false when there is none left.
-    pub fn unmap_one(&mut self, frame: FrameNumber) -> bool {
-        let Some(entry) = self.entries.get(frame.0 as usize) else { return false };
-        if entry.state != FrameState::User || entry.uses == 0 {
-            return false;
-        }
-        let reference = entry.first;
-        let leaf = Leaf { table: FrameNumber(reference >> 9), shared: true };
-        self.clear(leaf, (reference & 511) as usize);
-        tlb::flush_all();
-        true
-    }
-
-    /// How many of these frames have a list of mappings that is not exactly the page-table entries that map them, as long as counted.
-    #[must_use]
-    pub fn check_mappings(&self, frames: core::ops::Range<u32>) -> u64 {
-        let end = frames.end.min(self.entries.len() as u32);
-        let wrong = (frames.start..end).filter(|frame| !self.mappings_agree(FrameNumber(*frame)));
-        wrong.count() as u64
-    }
-
-    fn mappings_agree(&self, frame: FrameNumber) -> bool {
-        let entry = &self.entries[frame.0 as usize];
-        if entry.state != FrameState::User {
-            return true;
-        }
-        let (mut at, mut previous, mut seen) = (entry.first, 0, 0);
-        while at != 0 && seen <= entry.uses {
-            let leaf = FrameNumber(at >> 9);
-            let mapped = table(leaf)[(at & 511) as usize];
-            let link = *self.link(at);
-            if mapped & PRESENT == 0 || frame_of(mapped) != frame || link.previous != previous {
-                return false;
-            }
-            (previous, at) = (at, link.next);
-            seen += 1;
-        }
-        seen == entry.uses && at == 0
-    }
-
-    fn clear(&mut self, leaf: Leaf, index: usize) -> bool {
-        let entry = core::mem::take(&mut table(leaf.table)[index]);
-        if entry & PRESENT == 0 {
-            return false;
-        }
-        self.link_out(frame_of(entry), reference(leaf.table, index));
-        self.entries[leaf.table.0 as usize].uses -= 1;
-        true
-    }
-
     fn new_table(
         &mut self,
         level: u8,
@@ -223,8 +128,6 @@ impl FrameTable {
         self.free_table_frame(frame, source);
     }
 }
-
-use super::frames::FrameEntry;
 
 impl Root {
     /// Makes the top table of an environment, with a page-table window at `window_slot` if given.
@@ -315,7 +218,7 @@ impl Root {
             }
             level -= 1;
         }
-        Ok(Leaf { table: at, shared: self.level == 3 })
+        Ok(Leaf::new(at, self.level == 3))
     }
 
     #[cold]
@@ -353,7 +256,7 @@ impl Root {
             at = frame_of(entry);
             level -= 1;
         }
-        Ok(Leaf { table: at, shared: self.level == 3 })
+        Ok(Leaf::new(at, self.level == 3))
     }
 
     /// Frees one table with all below it that is empty, or empties one leaf: false when nothing is left below the
@@ -368,7 +271,7 @@ impl Root {
                     if frames.entries[at.0 as usize].uses == 0 {
                         break;
                     }
-                    frames.clear(Leaf { table: at, shared: true }, slot);
+                    frames.clear(Leaf::new(at, true), slot);
                 }
             }
             match self.first_child(frames, at, level) {
@@ -412,104 +315,5 @@ impl Root {
             frames.free_table(shadow, source);
         }
         frames.free_table(self.frame, source);
-    }
-}
-
-impl Leaf {
-    /// Forgets the translation of a page whose entry has changed. In a subtree only the lower part of the address is
-    /// known.
-    #[inline(always)]
-    fn flush(self, address: u64) {
-        if self.shared {
-            tlb::flush_all();
-        } else {
-            tlb::flush_page(address);
-        }
-    }
-
-    /// The entry for an address.
-    #[inline(always)]
-    #[must_use]
-    pub fn entry(self, address: u64) -> u64 {
-        table(self.table)[index(address, 1)]
-    }
-
-    /// Maps a frame; an existing mapping is replaced. `flags` holds what the page has now and, with
-    /// [`MapFlags::MAY_WRITE`] and [`MapFlags::MAY_EXECUTE`], what [`Self::protect`] may give it later.
-    #[inline]
-    pub fn map(
-        self,
-        frames: &mut FrameTable,
-        address: u64,
-        frame: FrameNumber,
-        flags: MapFlags,
-    ) -> Result<(), MapError> {
-        match frames.entries.get(frame.0 as usize) {
-            Some(entry) if entry.state == FrameState::User => {}
-            _ => return Err(MapError::NotMappable),
-        }
-        let slot = index(address, 1);
-        if table(self.table)[slot] & PRESENT != 0 {
-            frames.clear(self, slot);
-            self.flush(address);
-        }
-        frames.link_in(frame, reference(self.table, slot));
-        frames.entries[self.table.0 as usize].uses += 1;
-        table(self.table)[slot] =
-            frame.start().0 | flags.0 & (MapFlags::REQUEST.0 | LIMITS) | PRESENT | USER;
-        Ok(())
-    }
-
-    /// Removes a mapping; false if there is none.
-    #[inline]
-    pub fn unmap(self, frames: &mut FrameTable, address: u64) -> bool {
-        let cleared = frames.clear(self, index(address, 1));
-        if cleared {
-            self.flush(address);
-        }
-        cleared
-    }
-
-    /// Changes the flags of a mapping, if there is one; false if it may not have them.
-    #[inline]
-    pub fn protect(self, address: u64, flags: MapFlags) -> bool {
-        let entry = &mut table(self.table)[index(address, 1)];
-        if *entry & PRESENT == 0 {
-            return true;
-        }
-        if !MapFlags(*entry).allows(flags) {
-            return false;
-        }
-        let keep = MapFlags::FRAME_MASK
-            | MapFlags::ACCESSED.0
-            | MapFlags::DIRTY.0
-            | LIMITS
-            | PRESENT
-            | USER;
-        *entry = *entry & keep | flags.0 & MapFlags::REQUEST.0;
-        self.flush(address);
-        true
-    }
-
-    /// Copies one present entry for copy-on-write into `target`; see `Call::CopyRange`.
-    #[inline]
-    pub fn copy_to(
-        self,
-        frames: &mut FrameTable,
-        address: u64,
-        target: Self,
-    ) -> Result<(), MapError> {
-        let slot = index(address, 1);
-        let entry = &mut table(self.table)[slot];
-        if *entry & PRESENT == 0 {
-            return Ok(());
-        }
-        let private = *entry & MapFlags::SHARED.0 == 0;
-        if private && *entry & WRITE != 0 {
-            *entry = *entry & !WRITE | MapFlags::COPY.0;
-            self.flush(address);
-        }
-        let entry = *entry;
-        target.map(frames, address, frame_of(entry), MapFlags(entry))
     }
 }
