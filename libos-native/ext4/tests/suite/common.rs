@@ -2,6 +2,7 @@
 use serix_block::host::{HostPage, MemoryDisk, block_on};
 use serix_block::{PAGE_SIZE, Page};
 use serix_ext4::{Error, Ext4, FileKind, NewInode, Options, Time};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -10,7 +11,12 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 /// What `mkfs.ext4` makes by default since version 1.47.
 pub(crate) const MODERN: &[&str] = &["-b", "4096", "-O", "orphan_file,metadata_csum_seed"];
 
-/// A file that goes when it is dropped.
+/// Whether the long runs were asked for.
+pub(crate) fn long() -> bool {
+    std::env::var_os("SERIX_LONG").is_some_and(|value| value == "1")
+}
+
+/// A file or a directory that goes when it is dropped.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
@@ -28,7 +34,10 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        let removed = std::fs::remove_file(&self.0);
+        if removed.is_err() {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
     }
 }
 
@@ -57,11 +66,23 @@ pub(crate) fn mkfs(size_mib: u64, arguments: &[&str]) -> Vec<u8> {
     std::fs::read(scratch.path()).expect("image")
 }
 
+/// An image as a file without the parts that are zero.
+pub(crate) fn write_image(image: &[u8]) -> Scratch {
+    const PART: usize = 1 << 16;
+    let scratch = Scratch::new();
+    let file = std::fs::File::create(scratch.path()).expect("scratch file");
+    file.set_len(image.len() as u64).expect("size of the image");
+    for (index, part) in image.chunks(PART).enumerate() {
+        if part != &[0; PART][..part.len()] {
+            file.write_all_at(part, (index * PART) as u64).expect("image");
+        }
+    }
+    scratch
+}
+
 /// Fails unless `e2fsck -fn` finds nothing and there is no journal to replay.
 pub(crate) fn check_clean(image: &[u8]) {
-    let scratch = Scratch::new();
-    std::fs::write(scratch.path(), image).expect("image");
-    check_clean_file(scratch.path());
+    check_clean_file(write_image(image).path());
 }
 
 pub(crate) fn check_clean_file(path: &Path) {
@@ -78,9 +99,7 @@ pub(crate) fn check_clean_file(path: &Path) {
 
 /// Runs a `debugfs` request on an image.
 pub(crate) fn debugfs(image: &[u8], request: &str) -> String {
-    let scratch = Scratch::new();
-    std::fs::write(scratch.path(), image).expect("image");
-    tool("debugfs", &["-R", request], scratch.path()).1
+    tool("debugfs", &["-R", request], write_image(image).path()).1
 }
 
 /// Options with a clock that ticks a millisecond per look.
