@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 pub(crate) use options::Options;
+use serix_manifest::Manifest;
 
 use crate::image::{self, Cached, Kept, Source};
 use crate::link::{Ends, Link};
@@ -47,8 +48,7 @@ struct Parts {
     qemu: Qemu,
     link: Link,
     follower: Option<Follower>,
-    _image: Cached,
-    _kept: Option<Kept>,
+    _root: Option<Root>,
     folder: RunFolder,
 }
 
@@ -83,10 +83,9 @@ fn prepare(
     let folder = RunFolder::create(places)?;
     let boot = boot::programs(options, places, &manifest, &folder, progress)?;
     progress.stage("root image");
-    let image = root_image(options, places, progress)?;
-    let kept = options.keep.then(|| Kept::open(places, &image, options.fresh)).transpose()?;
+    let root =
+        if needs_root(options, &manifest) { Some(root(options, places, progress)?) } else { None };
     progress.stage("machine");
-    let drives = drives(options, &image, kept.as_ref());
     let accelerator = Accelerator::choose(options.accel, options.icount, &qemu_path, &boot.loader)?;
     let machine = Machine {
         accelerator,
@@ -96,7 +95,7 @@ fn prepare(
         modules: boot.modules,
         log: log.to_owned(),
         link: folder.file("link"),
-        drives,
+        drives: drives(options, root.as_ref()),
     };
     let arguments = machine.arguments();
     write_header(log, places, &version, &qemu_path, &arguments)?;
@@ -104,7 +103,7 @@ fn prepare(
     progress.clear();
     let link = Link::start(&machine.link, Ends::standard()?, notices)?;
     let qemu = Qemu::start(&qemu_path, &arguments, &folder)?;
-    Ok(Parts { qemu, link, follower, _image: image, _kept: kept, folder })
+    Ok(Parts { qemu, link, follower, _root: root, folder })
 }
 
 fn tools(options: &Options, places: &Places, progress: &mut Progress) -> Result<(PathBuf, String)> {
@@ -121,23 +120,37 @@ fn tools(options: &Options, places: &Places, progress: &mut Progress) -> Result<
     qemu_version()
 }
 
-fn root_image(options: &Options, places: &Places, progress: &mut Progress) -> Result<Cached> {
+/// The root disk: an image that stays as it is, and the copy of it that is written and kept.
+struct Root {
+    image: Cached,
+    kept: Option<Kept>,
+}
+
+/// Whether some session uses the first disk. Without it further disks would have other names.
+fn needs_root(options: &Options, manifest: &Manifest) -> bool {
+    let mut disks = manifest.sessions.iter().flat_map(|session| &session.disks);
+    options.keep || !options.disk.is_empty() || disks.any(|disk| disk.device == "disk0")
+}
+
+fn root(options: &Options, places: &Places, progress: &mut Progress) -> Result<Root> {
     let source = match &options.rootfs {
         None => Source::Busybox(find_busybox()?),
         Some(path) if path.is_dir() => Source::Folder(path.clone()),
         Some(path) => Source::Image(path.clone()),
     };
-    image::root_image(places, &source, &options.add, progress)
+    let image = image::root_image(places, &source, &options.add, progress)?;
+    let kept = options.keep.then(|| Kept::open(places, &image, options.fresh)).transpose()?;
+    Ok(Root { image, kept })
 }
 
-fn drives(options: &Options, image: &Cached, kept: Option<&Kept>) -> Vec<Drive> {
-    let root = match kept {
+fn drives(options: &Options, root: Option<&Root>) -> Vec<Drive> {
+    let root = root.map(|root| match &root.kept {
         Some(kept) => Drive { image: kept.image.clone(), throw_away: false },
-        None => Drive { image: image.image.clone(), throw_away: true },
-    };
+        None => Drive { image: root.image.image.clone(), throw_away: true },
+    });
     let further = options.disk.iter();
     let further = further.map(|disk| Drive { image: disk.clone(), throw_away: false });
-    std::iter::once(root).chain(further).collect()
+    root.into_iter().chain(further).collect()
 }
 
 /// The log's path, absolute: QEMU gets it.

@@ -126,14 +126,26 @@ fn read_package(package: &Value, source: &Path) -> Option<Package> {
     })
 }
 
-/// For each program `serix-NAME` of the workspace, by NAME: its package.
-pub(crate) fn guest_programs(packages: &[Package]) -> BTreeMap<String, String> {
-    let programs = packages.iter().flat_map(|package| {
-        package.programs.iter().map(move |program| (program, package.name.clone()))
+/// A program of the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Program {
+    /// The package that it is built from.
+    pub(crate) package: String,
+    /// The file that cargo makes.
+    pub(crate) file: String,
+}
+
+/// The programs of the workspace by name; that of `serix-NAME` and of `NAME` is `NAME`.
+pub(crate) fn guest_programs(packages: &[Package]) -> BTreeMap<String, Program> {
+    let guest = packages.iter().filter(|package| package.name != env!("CARGO_PKG_NAME"));
+    let programs = guest.flat_map(|package| {
+        let program = |file: &String| Program { package: package.name.clone(), file: file.clone() };
+        package.programs.iter().map(program)
     });
-    programs
-        .filter_map(|(program, package)| {
-            Some((program.strip_prefix("serix-")?.to_owned(), package))
-        })
-        .collect()
+    programs.map(|program| (program_name(&program.file), program)).collect()
+}
+
+/// The name by which manifests know a file.
+pub(crate) fn program_name(file: &str) -> String {
+    file.strip_prefix("serix-").unwrap_or(file).to_owned()
 }

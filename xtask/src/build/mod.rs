@@ -3,5 +3,5 @@
 mod cargo;
 mod lock;
 
-pub(crate) use cargo::{Cargo, Package, guest_programs};
+pub(crate) use cargo::{Cargo, Package, Program, guest_programs, program_name};
 pub(crate) use lock::Lock;

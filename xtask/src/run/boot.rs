@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serix_manifest::Manifest;
 
 use super::Options;
-use crate::build::{Cargo, Lock, guest_programs};
+use crate::build::{Cargo, Lock, Program, guest_programs, program_name};
 use crate::machine::RunFolder;
 use crate::places::{Places, create_folder};
 use crate::report::Progress;
@@ -42,10 +42,13 @@ pub(super) fn programs(
     let libraries: BTreeSet<_> = manifest.sessions.iter().map(|one| one.libos.as_str()).collect();
     let known = known_programs(options, places)?;
     if let Some(libos) = libraries.iter().find(|libos| !known.contains_key(**libos)) {
-        bail!("the manifest names a libOS `{libos}`, and there is no program serix-{libos}");
+        bail!("the manifest names a libOS `{libos}`, and there is no such program");
     }
     let from = options.binaries.clone().unwrap_or_else(|| places.guest_binaries());
-    let take = |program: &str, name: &str| take(&from, program, &into.join(name));
+    let take = |program: &str, name: &str| {
+        let known = known.get(program).with_context(|| format!("there is no program {program}"))?;
+        take(&from.join(&known.file), &into.join(name))
+    };
     // Between build and copy, no other run may build.
     let _turn = Lock::wait(&places.serix_folder(".")?.join("build.lock"))?;
     progress.stage("kernel");
@@ -68,42 +71,40 @@ pub(super) fn programs(
 }
 
 /// The guest programs there are, by name, with their packages.
-fn known_programs(options: &Options, places: &Places) -> Result<BTreeMap<String, String>> {
+fn known_programs(options: &Options, places: &Places) -> Result<BTreeMap<String, Program>> {
     let Some(folder) = &options.binaries else {
         return Ok(guest_programs(&Cargo::new(places).packages()?));
     };
     let entries = folder.read_dir();
     let entries = entries.with_context(|| format!("--binaries: no {}", folder.display()))?;
-    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    Ok(names
-        .filter_map(|name| Some((name.strip_prefix("serix-")?.to_owned(), name.clone())))
-        .collect())
+    let files = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let program = |file: String| (program_name(&file), Program { package: String::new(), file });
+    Ok(files.map(program).collect())
 }
 
 fn build(
     options: &Options,
     places: &Places,
     programs: &[&str],
-    known: &BTreeMap<String, String>,
+    known: &BTreeMap<String, Program>,
     progress: &mut Progress,
 ) -> Result<()> {
     if options.binaries.is_some() {
         return Ok(());
     }
     let package = |program: &&str| {
-        let package = known.get(*program);
-        package.cloned().with_context(|| format!("the workspace has no program serix-{program}"))
+        let known = known.get(*program).map(|known| known.package.clone());
+        known.with_context(|| format!("the workspace has no program {program}"))
     };
     let packages = programs.iter().map(package).collect::<Result<BTreeSet<_>>>()?;
     let packages: Vec<_> = packages.into_iter().collect();
     Cargo::new(places).build_guest(&packages, options.verbose, progress)
 }
 
-fn take(from: &Path, program: &str, to: &Path) -> Result<()> {
-    let from = from.join(format!("serix-{program}"));
+fn take(from: &Path, to: &Path) -> Result<()> {
     // Cargo replaces its products and does not write into them, so a second name is as good as a copy.
-    if std::fs::hard_link(&from, to).is_err() {
-        std::fs::copy(&from, to).with_context(|| format!("no {}", from.display()))?;
+    if std::fs::hard_link(from, to).is_err() {
+        std::fs::copy(from, to).with_context(|| format!("no {}", from.display()))?;
     }
     Ok(())
 }

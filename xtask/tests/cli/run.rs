@@ -170,5 +170,9 @@ fn manifest_errors_name_file_and_line() {
     assert!(output.errors.contains("--manifest: cannot read"), "{}", output.errors);
     std::fs::write(&manifest, "[session main]\nlibos = other\nmemory = rest\n").unwrap();
     let output = bench.run(&["--manifest", manifest.to_str().unwrap()], b"");
-    assert!(output.errors.contains("there is no program serix-other"), "{}", output.errors);
+    assert!(
+        output.errors.contains("names a libOS `other`, and there is no such program"),
+        "{}",
+        output.errors
+    );
 }
