@@ -9,6 +9,7 @@
 extern crate alloc;
 
 pub mod cache;
+mod component;
 pub mod core;
 pub mod credentials;
 mod data;

@@ -172,15 +172,23 @@ impl<P: Page> MountTable<P> {
     }
 
     /// The mount that covers this place, if one does. Few nodes are covered, and those say so.
-    fn covering(&self, at: &Location<P>) -> Option<&Arc<Mount<P>>> {
+    pub(crate) fn covering(
+        &self,
+        mount: &Arc<Mount<P>>,
+        node: &Arc<Node<P>>,
+    ) -> Option<&Arc<Mount<P>>> {
         let mut mounts = self.mounts.iter().rev();
-        mounts.find(|mount| mount.covers().is_some_and(|covered| covered.is_same(at)))
+        mounts.find(|candidate| {
+            candidate.covers().is_some_and(|covered| {
+                Arc::ptr_eq(&covered.node, node) && Arc::ptr_eq(&covered.mount, mount)
+            })
+        })
     }
 
     /// Goes from a covered place to what is seen there.
     pub(crate) fn enter(&self, at: &mut Location<P>) {
         while at.node.mount_count.load(Ordering::Relaxed) > 0 {
-            let Some(mount) = self.covering(at).cloned() else {
+            let Some(mount) = self.covering(&at.mount, &at.node).cloned() else {
                 return;
             };
             *at = Location { node: mount.root.clone(), mount };

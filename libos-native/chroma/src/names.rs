@@ -1,20 +1,25 @@
 //! The name cache: which node a name in a directory leads to, or that it leads nowhere.
 //!
 //! Bounded, with second-chance eviction. Keys are the directory's node id and the name, so a
-//! directory that moves keeps its entries and nothing refers to a name twice.
+//! directory that moves keeps its entries and nothing refers to a name twice. Entries are in a
+//! slab and chained from buckets, of which there are at least as many as entries.
 use crate::Page;
-use crate::hash::of_name;
+use crate::component::Component;
 use crate::node::Node;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
-use hashbrown::HashTable;
+
+/// The end of a chain.
+const NONE: u32 = u32::MAX;
 
 struct Entry<P: Page> {
-    hash: u64,
     directory: u64,
+    words: [u64; 2],
     name: Arc<[u8]>,
     target: Option<Arc<Node<P>>>,
+    next: u32,
     was_used: AtomicBool,
 }
 
@@ -25,37 +30,49 @@ pub(crate) type Known<'a, P> = (&'a Arc<[u8]>, Option<&'a Arc<Node<P>>>);
 pub(crate) struct NameCache<P: Page> {
     seed: u64,
     capacity: usize,
+    buckets: Vec<u32>,
     entries: Vec<Option<Entry<P>>>,
     free: Vec<u32>,
-    table: HashTable<u32>,
     hand: usize,
 }
 
 impl<P: Page> NameCache<P> {
-    pub(crate) const fn new(seed: u64, capacity: usize) -> Self {
+    pub(crate) fn new(seed: u64, capacity: usize) -> Self {
         Self {
             seed,
             capacity,
+            buckets: vec![NONE; 64],
             entries: Vec::new(),
             free: Vec::new(),
-            table: HashTable::new(),
             hand: 0,
         }
     }
 
-    fn position(&self, hash: u64, directory: u64, name: &[u8]) -> Option<u32> {
-        let is_it = |at: &u32| {
-            let entry = self.entries[*at as usize].as_ref();
-            entry.is_some_and(|entry| entry.directory == directory && *entry.name == *name)
-        };
-        self.table.find(hash, is_it).copied()
+    fn bucket(&self, directory: u64, name: &Component<'_>) -> usize {
+        // The number of buckets is a power of two.
+        name.hash(self.seed, directory) as usize & (self.buckets.len() - 1)
+    }
+
+    fn entry(&self, at: u32) -> Option<&Entry<P>> {
+        self.entries.get(at as usize)?.as_ref()
+    }
+
+    #[inline]
+    fn position(&self, directory: u64, name: &Component<'_>) -> Option<(u32, &Entry<P>)> {
+        let mut at = *self.buckets.get(self.bucket(directory, name))?;
+        loop {
+            let entry = self.entry(at)?;
+            if entry.directory == directory && name.is(&entry.words, &entry.name) {
+                return Some((at, entry));
+            }
+            at = entry.next;
+        }
     }
 
     /// What is known of a name: nothing, or the name itself with its node or none.
-    pub(crate) fn find(&self, directory: u64, name: &[u8]) -> Option<Known<'_, P>> {
-        let hash = of_name(self.seed, directory, name);
-        let at = self.position(hash, directory, name)?;
-        let entry = self.entries[at as usize].as_ref()?;
+    #[inline]
+    pub(crate) fn find(&self, directory: u64, name: &Component<'_>) -> Option<Known<'_, P>> {
+        let (_, entry) = self.position(directory, name)?;
         if !entry.was_used.load(Ordering::Relaxed) {
             entry.was_used.store(true, Ordering::Relaxed);
         }
@@ -64,90 +81,124 @@ impl<P: Page> NameCache<P> {
 
     /// Remembers where a name leads.
     pub(crate) fn set(&mut self, directory: u64, name: &Arc<[u8]>, target: Option<Arc<Node<P>>>) {
-        let hash = of_name(self.seed, directory, name);
-        if let Some(at) = self.position(hash, directory, name) {
+        let component = Component::of(name);
+        if let Some((at, _)) = self.position(directory, &component) {
             if let Some(entry) = &mut self.entries[at as usize] {
                 entry.target = target;
             }
             return;
         }
         let at = self.vacant();
+        let bucket = self.bucket(directory, &component);
         self.entries[at as usize] = Some(Entry {
-            hash,
             directory,
+            words: component.words,
             name: name.clone(),
             target,
+            next: self.buckets[bucket],
             was_used: AtomicBool::new(true),
         });
-        let entries = &self.entries;
-        self.table.insert_unique(hash, at, |other| {
-            entries[*other as usize].as_ref().map_or(0, |entry| entry.hash)
-        });
+        self.buckets[bucket] = at;
     }
 
     /// Forgets what is known of a name.
     pub(crate) fn remove(&mut self, directory: u64, name: &[u8]) {
-        let hash = of_name(self.seed, directory, name);
-        if let Some(at) = self.position(hash, directory, name) {
+        if let Some((at, _)) = self.position(directory, &Component::of(name)) {
             self.clear(at);
         }
     }
 
-    /// Forgets all for which `unwanted` holds: the directory's id and the node.
+    /// Forgets all nodes for which `unwanted` holds.
     pub(crate) fn remove_if(&mut self, unwanted: impl Fn(&Arc<Node<P>>) -> bool) {
-        for at in 0..self.entries.len() {
-            let entry = self.entries[at].as_ref();
-            if entry.and_then(|entry| entry.target.as_ref()).is_some_and(&unwanted) {
-                self.clear(at as u32);
+        for at in 0..self.entries.len() as u32 {
+            let target = self.entry(at).and_then(|entry| entry.target.as_ref());
+            if target.is_some_and(&unwanted) {
+                self.clear(at);
             }
         }
     }
 
     /// Forgets up to `count` names that were not used lately.
     pub(crate) fn shrink(&mut self, count: usize) {
-        let visits = 2 * self.entries.len();
         let mut gone = 0;
-        for _ in 0..visits {
+        for _ in 0..2 * self.entries.len() {
             if gone >= count {
                 break;
             }
-            gone += usize::from(self.step_hand().is_some());
+            gone += usize::from(self.step_hand());
         }
     }
 
+    /// A free place in the slab; makes one if the cache is full.
     fn vacant(&mut self) -> u32 {
-        if self.table.len() >= self.capacity {
+        if self.free.is_empty() && self.entries.len() >= self.capacity {
             for _ in 0..2 * self.entries.len() {
-                if self.step_hand().is_some() {
+                if self.step_hand() {
                     break;
                 }
             }
         }
-        self.free.pop().unwrap_or_else(|| {
-            self.entries.push(None);
-            (self.entries.len() - 1) as u32
-        })
+        if let Some(at) = self.free.pop() {
+            return at;
+        }
+        self.entries.push(None);
+        if self.entries.len() > self.buckets.len() {
+            self.rebuild();
+        }
+        (self.entries.len() - 1) as u32
+    }
+
+    /// Doubles the buckets.
+    fn rebuild(&mut self) {
+        self.buckets = vec![NONE; self.buckets.len() * 2];
+        for at in 0..self.entries.len() {
+            let Some(entry) = &self.entries[at] else {
+                continue;
+            };
+            let bucket = self.bucket(entry.directory, &Component::of(&entry.name));
+            let next = core::mem::replace(&mut self.buckets[bucket], at as u32);
+            if let Some(entry) = &mut self.entries[at] {
+                entry.next = next;
+            }
+        }
     }
 
     /// Looks at the next entry: takes its mark of use away, or the entry itself.
-    fn step_hand(&mut self) -> Option<u32> {
+    fn step_hand(&mut self) -> bool {
         let at = self.hand;
         self.hand = (at + 1) % self.entries.len().max(1);
-        let entry = self.entries.get(at)?.as_ref()?;
+        let Some(entry) = self.entry(at as u32) else {
+            return false;
+        };
         if entry.was_used.swap(false, Ordering::Relaxed) {
-            return None;
+            return false;
         }
         self.clear(at as u32);
-        Some(at as u32)
+        true
     }
 
     fn clear(&mut self, at: u32) {
         let Some(entry) = self.entries[at as usize].take() else {
             return;
         };
-        if let Ok(found) = self.table.find_entry(entry.hash, |other| *other == at) {
-            found.remove();
+        let bucket = self.bucket(entry.directory, &Component::of(&entry.name));
+        if self.buckets[bucket] == at {
+            self.buckets[bucket] = entry.next;
+        } else {
+            self.unchain(self.buckets[bucket], at, entry.next);
         }
         self.free.push(at);
+    }
+
+    /// Takes `gone` out of the chain that begins at `first`.
+    fn unchain(&mut self, first: u32, gone: u32, next: u32) {
+        let mut at = first;
+        while let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::as_mut) {
+            if entry.next == gone {
+                entry.next = next;
+                return;
+            }
+            at = entry.next;
+        }
     }
 }

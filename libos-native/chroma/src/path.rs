@@ -6,14 +6,6 @@ pub const PATH_MAX: usize = 4095;
 /// Longest component, in bytes.
 pub const NAME_MAX: usize = 255;
 
-/// The first component and what follows it; `None` at the end.
-pub(crate) fn split_first(path: &[u8]) -> Option<(&[u8], &[u8])> {
-    let start = path.iter().position(|byte| *byte != b'/')?;
-    let path = &path[start..];
-    let end = path.iter().position(|byte| *byte == b'/');
-    Some(path.split_at(end.unwrap_or(path.len())))
-}
-
 /// A path taken apart before its last component.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LastName<'a> {
@@ -54,13 +46,6 @@ pub(crate) fn check(path: &[u8]) -> VfsResult<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn components() {
-        assert_eq!(split_first(b"//a/b"), Some((&b"a"[..], &b"/b"[..])));
-        assert_eq!(split_first(b"a"), Some((&b"a"[..], &b""[..])));
-        assert_eq!(split_first(b"///"), None);
-    }
 
     #[test]
     fn last_names() {

@@ -381,7 +381,9 @@ fn mappings_are_told_of_pages_that_go() {
     assert!(removed.0.lock().expect("ranges").is_empty(), "nothing is mapped");
     drop(block_on(file.map_page(2, false)).expect("a page"));
     block_on(file.truncate(PAGE_SIZE as u64 + 1)).expect("a size");
-    assert_eq!(removed.0.lock().expect("ranges")[..], [2..u64::MAX]);
+    let ranges = removed.0.lock().expect("ranges").clone();
+    assert_eq!(ranges.len(), 1);
+    assert_eq!(ranges[0], 2..u64::MAX);
 }
 
 #[test]

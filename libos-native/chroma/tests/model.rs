@@ -229,7 +229,7 @@ impl Run {
         let mut path = Vec::new();
         for _ in 0..1 + self.random.below(3) {
             path.push(b'/');
-            let name: &[u8] = self.random.choose(&NAMES[..]);
+            let name = *self.random.choose(&NAMES);
             path.extend_from_slice(name);
         }
         path

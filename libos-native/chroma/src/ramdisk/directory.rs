@@ -1,7 +1,7 @@
 //! The entries of a directory in memory: a slab, whose positions are the listing's cookies, and a
 //! hash table over it.
 use super::inode::RamInode;
-use crate::hash::of_name;
+use crate::component::Component;
 use crate::{DirectoryEntry, DirectorySink, Page};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -33,12 +33,16 @@ impl<P: Page> Directory<P> {
         self.table.is_empty()
     }
 
+    fn hash(&self, name: &[u8]) -> u64 {
+        Component::of(name).hash(self.seed, 0)
+    }
+
     fn position(&self, name: &[u8]) -> Option<u32> {
         let is_it = |at: &u32| {
             let entry = self.slots[*at as usize].as_ref();
             entry.is_some_and(|entry| *entry.name == *name)
         };
-        self.table.find(of_name(self.seed, 0, name), is_it).copied()
+        self.table.find(self.hash(name), is_it).copied()
     }
 
     pub(super) fn get(&self, name: &[u8]) -> Option<&Arc<RamInode<P>>> {
@@ -52,7 +56,7 @@ impl<P: Page> Directory<P> {
             let entry = self.slots[at as usize].as_mut()?;
             return Some(core::mem::replace(&mut entry.inode, inode));
         }
-        let hash = of_name(self.seed, 0, name);
+        let hash = self.hash(name);
         let at = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             (self.slots.len() - 1) as u32

@@ -1,5 +1,6 @@
 //! One name in one directory: from the name cache, or from the file system.
 use super::Vfs;
+use crate::component::Component;
 use crate::node::{Node, Place};
 use crate::sync::SleepGuard;
 use crate::{Page, VfsError, VfsResult};
@@ -13,7 +14,8 @@ impl<P: Page> Vfs<P> {
         directory: &Arc<Node<P>>,
         name: &[u8],
     ) -> VfsResult<Option<Arc<Node<P>>>> {
-        if let Some((name, node)) = self.tables.read().names.find(directory.id(), name) {
+        let component = Component::of(name);
+        if let Some((name, node)) = self.tables.read().names.find(directory.id(), &component) {
             if let Some(node) = node.filter(|node| node.has_many_names()) {
                 set_place(node, directory, name);
             }

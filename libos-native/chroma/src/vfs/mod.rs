@@ -5,6 +5,7 @@
 //! `changing` lock; those on two directories take it in the order of node ids, after the volume's
 //! `renaming` lock.
 mod attributes;
+mod cached;
 mod entries;
 mod lookup;
 mod mounts;

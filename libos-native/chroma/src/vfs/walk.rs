@@ -1,12 +1,12 @@
 //! From a path to a place.
 //!
-//! A walk whose every name is in the cache runs under one shared lock and allocates nothing. Any
-//! other starts anew as a future that asks file systems and follows symbolic links.
-use super::lookup::set_place;
+//! The cached walk (`cached`) is tried first; this is the other one, a future that asks file systems,
+//! reads symbolic links and knows all flags.
 use super::{Context, Tables, Vfs};
+use crate::component::Component;
 use crate::mount::Location;
 use crate::node::Node;
-use crate::path::{self, NAME_MAX, split_first};
+use crate::path::{self, NAME_MAX};
 use crate::{Access, FileKind, Page, Reply, VfsError, VfsResult};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -32,21 +32,6 @@ bitflags::bitflags! {
         const ONE_MOUNT = 32;
         /// The empty path is the base itself.
         const EMPTY_PATH = 64;
-    }
-}
-
-/// A step of a walk.
-enum Step {
-    Stay,
-    Up,
-    Name,
-}
-
-fn step(name: &[u8]) -> Step {
-    match name {
-        b"." => Step::Stay,
-        b".." => Step::Up,
-        _ => Step::Name,
     }
 }
 
@@ -80,32 +65,6 @@ impl<P: Page> Vfs<P> {
         }
     }
 
-    fn resolve_cached(
-        &self,
-        context: &Context<'_, P>,
-        path: &[u8],
-        flags: ResolveFlags,
-    ) -> Option<VfsResult<Location<P>>> {
-        if let Err(error) = path::check(path) {
-            return Some(Err(error));
-        }
-        let tables = self.tables.read();
-        let mut walk = match Walk::start(context, path, flags) {
-            Ok(walk) => walk,
-            Err(error) => return Some(Err(error)),
-        };
-        let mut rest = path;
-        while let Some((name, tail)) = split_first(rest) {
-            rest = tail;
-            match walk.enter_cached(&tables, name, rest) {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(error) => return Some(Err(error)),
-            }
-        }
-        Some(walk.finish(path))
-    }
-
     async fn resolve_slowly(
         &self,
         context: Context<'_, P>,
@@ -116,9 +75,10 @@ impl<P: Page> Vfs<P> {
         let mut pending: Vec<u8> = path.into();
         let mut from = 0;
         let mut links = 0;
-        while let Some((name, rest)) = split_first(&pending[from..]) {
+        while let Some((component, rest)) = Component::split(&pending[from..]) {
+            let name = component.name;
             from = pending.len() - rest.len();
-            if walk.enter_plain(&self.tables.read(), name)? {
+            if walk.enter_plain(&self.tables.read(), &component)? {
                 continue;
             }
             let node = self.child(&walk.at.node, name).await?;
@@ -221,38 +181,16 @@ impl<'a, P: Page> Walk<'a, P> {
         self.at.node.check(self.context.credentials, Access::EXECUTE)
     }
 
-    /// Goes through a name if all is in the cache; false if it is not.
-    fn enter_cached(&mut self, tables: &Tables<P>, name: &[u8], rest: &[u8]) -> VfsResult<bool> {
-        if self.enter_plain(tables, name)? {
-            return Ok(true);
-        }
-        let Some(known) = tables.names.find(self.at.node.id(), name) else {
-            return Ok(false);
-        };
-        let (name, node) = known;
-        let node = node.ok_or(VfsError::NotFound)?;
-        if node.kind() == FileKind::Symlink && self.follows(rest) {
-            return Ok(false);
-        }
-        if node.has_many_names() {
-            set_place(node, &self.at.node, name);
-        }
-        self.enter_node(tables, node)?;
-        Ok(true)
-    }
-
     /// Checks that names can be looked up here, and goes through `.` and `..`.
-    fn enter_plain(&mut self, tables: &Tables<P>, name: &[u8]) -> VfsResult<bool> {
+    fn enter_plain(&mut self, tables: &Tables<P>, component: &Component<'_>) -> VfsResult<bool> {
         self.may_search()?;
-        if name.len() > NAME_MAX {
+        if component.name.len() > NAME_MAX {
             return Err(VfsError::NameTooLong);
         }
-        match step(name) {
-            Step::Stay => {}
-            Step::Up => self.go_up(tables)?,
-            Step::Name => return Ok(false),
+        if component.is_dot_dot() {
+            self.go_up(tables)?;
         }
-        Ok(true)
+        Ok(component.is_dot() || component.is_dot_dot())
     }
 
     fn go_up(&mut self, tables: &Tables<P>) -> VfsResult<()> {
