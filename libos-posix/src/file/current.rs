@@ -7,14 +7,25 @@ use crate::signal;
 use crate::signal::set::{SIGPIPE, SIGXFSZ};
 use crate::{Errno, Result};
 use alloc::sync::Arc;
+use linux_raw_sys::general::O_PATH;
 use serix_chroma::Credentials;
 
-/// What a descriptor names.
+/// What a descriptor names, to be used.
+///
+/// # Errors
+/// `EBADF`, also for one that only names a place (`O_PATH`).
+#[inline]
+pub fn descriptor(number: i32) -> Result<Arc<Description>> {
+    let description = any_descriptor(number)?;
+    if description.flags() & O_PATH == 0 { Ok(description) } else { Err(Errno::EBADF) }
+}
+
+/// What a descriptor names, be it only a place.
 ///
 /// # Errors
 /// `EBADF`.
 #[inline]
-pub fn descriptor(number: i32) -> Result<Arc<Description>> {
+pub fn any_descriptor(number: i32) -> Result<Arc<Description>> {
     Ok(current_process().with_descriptors(|table| table.get(number))?)
 }
 

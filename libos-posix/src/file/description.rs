@@ -232,25 +232,6 @@ impl Description {
 }
 
 impl Description {
-    /// Reads into libOS memory, at an offset or the position.
-    ///
-    /// # Errors
-    /// As [`Self::read`].
-    pub fn read_into(
-        &self,
-        offset: Option<u64>,
-        into: &mut dyn Destination<Page>,
-    ) -> Result<usize> {
-        match (&self.object, offset) {
-            (Object::File(file), Some(offset)) => wait(file.pread(offset, into)),
-            (Object::File(file), None) => wait_interruptibly(file.read(into)),
-            (Object::Pipe(pipe, End::Read | End::Both), None) => {
-                self.attempt(Events::IN, || pipe.try_read(into))
-            }
-            _ => Err(Errno::EINVAL),
-        }
-    }
-
     /// Writes from libOS memory, at an offset or the position.
     ///
     /// # Errors
@@ -258,7 +239,10 @@ impl Description {
     pub fn write_from(&self, offset: Option<u64>, from: &mut dyn Source<Page>) -> Result<usize> {
         match (&self.object, offset) {
             (Object::File(file), Some(offset)) => wait(file.pwrite(offset, from)),
-            (Object::File(file), None) => wait_interruptibly(file.write(from)),
+            (Object::File(file), None) if file.direct().is_some() => {
+                wait_interruptibly(file.write(from))
+            }
+            (Object::File(file), None) => wait(file.write(from)),
             (Object::Pipe(pipe, End::Write | End::Both), None) => {
                 self.attempt(Events::OUT, || pipe.try_write(from)).inspect_err(|error| {
                     if *error == Errno::EPIPE {

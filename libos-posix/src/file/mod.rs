@@ -12,7 +12,6 @@ pub mod lock;
 pub mod path_buffer;
 pub mod pipe;
 mod ring;
-pub mod standard;
 pub mod table;
 #[cfg(test)]
 mod tests;

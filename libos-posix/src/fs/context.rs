@@ -74,7 +74,7 @@ impl At {
         if descriptor == AT_FDCWD || path.first() == Some(&b'/') {
             return Ok(Self { root, base: working, credentials });
         }
-        let file = current::descriptor(descriptor)?;
+        let file = current::any_descriptor(descriptor)?;
         let base = file.location().cloned().ok_or(Errno::ENOTDIR)?;
         // The empty path may name anything; all others start from a directory.
         if !path.is_empty() && base.node.kind() != FileKind::Directory {

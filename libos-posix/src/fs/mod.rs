@@ -3,10 +3,12 @@
 //! Owns the one tree and what is mounted in it. It may use chroma, the devices of `io` and what the processes
 //! show of themselves; descriptors are the business of `file`.
 mod context;
+mod disk;
 mod proc;
 mod setup;
 
 pub use context::{At, Context, Places};
+pub use disk::disk_file_system;
 pub use setup::{memory_file, memory_root, new_file_system, shut_down, start};
 
 use crate::file::Page;

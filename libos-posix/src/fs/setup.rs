@@ -21,7 +21,7 @@ use spin::Once;
 const NAMES: usize = 4096;
 
 /// The time of day by the TSC.
-struct SessionClock;
+pub(super) struct SessionClock;
 
 impl Clock for SessionClock {
     fn now_ns(&self) -> i64 {

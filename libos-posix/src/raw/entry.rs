@@ -349,6 +349,7 @@ pub(super) extern "sysv64" fn upcall_entry() {
 #[unsafe(naked)]
 pub(super) extern "sysv64" fn thread_start() {
     naked_asm!(
+        "mov rdi, rsp",
         "call {begin}",
         "cmp qword ptr gs:[{work}], 0",
         "je {restore}",
@@ -431,8 +432,8 @@ extern "sysv64" fn slice_work(frame: &mut TrapFrame) {
     }
 }
 
-extern "sysv64" fn begin() {
-    sched::begin();
+extern "sysv64" fn begin(frame: &mut TrapFrame) {
+    sched::begin(frame);
 }
 
 extern "sysv64" fn upcall(

@@ -7,9 +7,9 @@ use crate::memory::FrameNumber;
 use crate::sched::Thread;
 use alloc::sync::Arc;
 use core::arch::asm;
+use core::marker::PhantomData;
 use core::mem::offset_of;
 use core::ops::Deref;
-use core::marker::PhantomData;
 use core::ptr::NonNull;
 use serix_sys::abi::dispatcher::LIBOS_OFFSET;
 
@@ -88,14 +88,18 @@ pub fn current() -> Current {
 #[inline]
 pub fn request_work() {
     // SAFETY: as `current`; the word is this dispatcher's own.
-    unsafe { asm!("mov qword ptr gs:[{}], 1", const offset::WORK, options(nostack, preserves_flags)) };
+    unsafe {
+        asm!("mov qword ptr gs:[{}], 1", const offset::WORK, options(nostack, preserves_flags))
+    };
 }
 
 /// Ends the request: the exit work looks at everything after this.
 #[inline]
 pub fn clear_work() {
     // SAFETY: as `request_work`.
-    unsafe { asm!("mov qword ptr gs:[{}], 0", const offset::WORK, options(nostack, preserves_flags)) };
+    unsafe {
+        asm!("mov qword ptr gs:[{}], 0", const offset::WORK, options(nostack, preserves_flags))
+    };
 }
 
 /// Whether the exit work is requested.

@@ -3,15 +3,12 @@ use crate::file::{Description, Object, current, wait_interruptibly};
 use crate::memory::UserAddress;
 use crate::memory::user::ProgramMemory;
 use crate::{Errno, Result};
-use linux_raw_sys::general::{O_NONBLOCK, O_PATH};
+use linux_raw_sys::general::O_NONBLOCK;
 use linux_raw_sys::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD};
 
 /// `ioctl`.
 pub fn ioctl(descriptor: i32, request: u32, argument: u64) -> Result<i64> {
     let file = current::descriptor(descriptor)?;
-    if file.flags() & O_PATH != 0 {
-        return Err(Errno::EBADF);
-    }
     match request {
         FIOCLEX | FIONCLEX => {
             let close = request == FIOCLEX;

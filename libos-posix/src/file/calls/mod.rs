@@ -3,6 +3,7 @@
 //! Handlers take typed values and answer a [`crate::Result`]; `syscall::table` says which number each has.
 mod attributes;
 mod control;
+mod copy;
 mod epoll;
 mod lock;
 mod mount;
@@ -17,6 +18,7 @@ mod xattr;
 
 pub use attributes::*;
 pub use control::*;
+pub use copy::*;
 pub use epoll::*;
 pub use lock::flock;
 pub use mount::*;

@@ -1,10 +1,9 @@
 //! Calls that make and end descriptors: open, close, dup, fcntl.
-use super::path::resolve;
 use crate::file::description::File;
 use crate::file::path_buffer::PathBuffer;
 use crate::file::pipe::{End, Pipe};
 use crate::file::table::Entry;
-use crate::file::{Description, Object, block_on, current, wait, wait_interruptibly};
+use crate::file::{Description, Object, current, wait};
 use crate::fs::{At, vfs};
 use crate::memory::UserAddress;
 use crate::sched;
@@ -99,7 +98,9 @@ impl Open {
             }
             opened => opened?,
         };
-        let status = self.flags & STATUS;
+        // Every file is opened for large offsets here, and programs see that.
+        let large = if self.flags & O_PATH == 0 { O_LARGEFILE } else { 0 };
+        let status = self.flags & STATUS | large;
         if file.node().kind() == FileKind::Fifo && self.flags & O_PATH == 0 {
             return open_fifo(&file, status);
         }
@@ -259,7 +260,7 @@ pub fn dup(descriptor: i32) -> Result<i64> {
 }
 
 fn duplicate(descriptor: i32, least: usize, close_on_exec: bool) -> Result<i64> {
-    let description = current::descriptor(descriptor)?;
+    let description = current::any_descriptor(descriptor)?;
     current::install(Entry { description, close_on_exec }, least).map(i64::from)
 }
 
@@ -282,7 +283,7 @@ pub fn dup3(from: i32, to: i32, flags: u32) -> Result<i64> {
 /// `dup2`.
 pub fn dup2(from: i32, to: i32) -> Result<i64> {
     if from == to {
-        current::descriptor(from)?;
+        current::any_descriptor(from)?;
         return Ok(to.into());
     }
     dup3(from, to, 0)
@@ -290,7 +291,12 @@ pub fn dup2(from: i32, to: i32) -> Result<i64> {
 
 /// `fcntl`.
 pub fn fcntl(descriptor: i32, command: u32, argument: u64) -> Result<i64> {
-    let file = current::descriptor(descriptor)?;
+    let file = current::any_descriptor(descriptor)?;
+    let is_about_the_number =
+        matches!(command, F_DUPFD | F_DUPFD_CLOEXEC | F_GETFD | F_SETFD | F_GETFL);
+    if file.flags() & O_PATH != 0 && !is_about_the_number {
+        return Err(Errno::EBADF);
+    }
     match command {
         F_DUPFD | F_DUPFD_CLOEXEC => {
             let limit = current::descriptor_limit() as u64;
@@ -307,7 +313,7 @@ pub fn fcntl(descriptor: i32, command: u32, argument: u64) -> Result<i64> {
             current::with_descriptors(|table| table.set_close_on_exec(descriptor, close))?;
             Ok(0)
         }
-        F_GETFL => Ok((file.flags() | O_LARGEFILE).into()),
+        F_GETFL => Ok(file.flags().into()),
         F_SETFL => {
             file.set_flags(CHANGEABLE, argument as u32);
             Ok(0)

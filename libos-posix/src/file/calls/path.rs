@@ -34,7 +34,7 @@ pub(crate) fn resolve_at(
     let path = if path.is_null() { None } else { Some(PathBuffer::load(path)?) };
     match path.as_deref() {
         None | Some(b"") if descriptor != AT_FDCWD => {
-            let file = current::descriptor(descriptor)?;
+            let file = current::any_descriptor(descriptor)?;
             file.location().cloned().ok_or(Errno::EBADF)
         }
         path => resolve(descriptor, path.unwrap_or(b""), resolve_flags | ResolveFlags::EMPTY_PATH),
@@ -257,7 +257,7 @@ pub fn chdir(path: UserAddress) -> Result<i64> {
 
 /// `fchdir`.
 pub fn fchdir(descriptor: i32) -> Result<i64> {
-    let file = current::descriptor(descriptor)?;
+    let file = current::any_descriptor(descriptor)?;
     let place = file.location().cloned().ok_or(Errno::ENOTDIR)?;
     check_search(&place)?;
     set_working(place)

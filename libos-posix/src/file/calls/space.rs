@@ -10,6 +10,9 @@ use linux_raw_sys::general::{
 };
 use serix_chroma::AllocateMode;
 
+/// Modes of `fallocate` that Linux knows, whether file systems have them or not.
+const KNOWN_MODES: u32 = 0x7B;
+
 /// `ftruncate`.
 pub fn ftruncate(descriptor: i32, size: i64) -> Result<i64> {
     if size < 0 {
@@ -32,6 +35,17 @@ pub fn fallocate(descriptor: i32, mode: u32, offset: i64, len: i64) -> Result<i6
         return Err(Errno::EINVAL);
     }
     const PUNCH: u32 = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    if mode & !KNOWN_MODES != 0 || mode & PUNCH == FALLOC_FL_PUNCH_HOLE {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if file.flags() & O_ACCMODE == O_RDONLY {
+        return Err(Errno::EBADF);
+    }
+    let is_pipe = matches!(file.object(), Object::Pipe(..));
+    let file = file.file(if is_pipe { Errno::ESPIPE } else { Errno::ENODEV })?;
+    if file.direct().is_some() {
+        return Err(Errno::ENODEV);
+    }
     let keep_size = mode & FALLOC_FL_KEEP_SIZE != 0;
     let mode = match mode {
         0 | FALLOC_FL_KEEP_SIZE => AllocateMode::Reserve { keep_size },
@@ -41,17 +55,12 @@ pub fn fallocate(descriptor: i32, mode: u32, offset: i64, len: i64) -> Result<i6
         }
         _ => return Err(Errno::EOPNOTSUPP),
     };
-    if file.flags() & O_ACCMODE == O_RDONLY {
-        return Err(Errno::EBADF);
-    }
     let end = offset.checked_add(len).filter(|&end| end <= i64::MAX as u64);
     let end = end.ok_or(Errno::EFBIG)?;
     if !keep_size {
         checked_size(end as i64)?;
     }
-    let other =
-        if matches!(file.object(), Object::Pipe(..)) { Errno::ESPIPE } else { Errno::ENODEV };
-    block_on(file.file(other)?.allocate(mode, offset, len))?;
+    block_on(file.allocate(mode, offset, len))?;
     Ok(0)
 }
 

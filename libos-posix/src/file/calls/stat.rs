@@ -147,7 +147,7 @@ pub fn lstat(path: UserAddress, into: UserAddress) -> Result<i64> {
 
 /// `fstat`.
 pub fn fstat(descriptor: i32, into: UserAddress) -> Result<i64> {
-    let file = current::descriptor(descriptor)?;
+    let file = current::any_descriptor(descriptor)?;
     store_stat(&Status::of_description(&file)?, into)
 }
 
@@ -161,7 +161,7 @@ fn status_at(descriptor: i32, path: UserAddress, flags: u32) -> Result<Status> {
     if flags & AT_EMPTY_PATH != 0 && descriptor != AT_FDCWD {
         let is_empty = path.is_null() || path.read::<u8>()? == 0;
         if is_empty {
-            return Status::of_description(&*current::descriptor(descriptor)?);
+            return Status::of_description(&*current::any_descriptor(descriptor)?);
         }
     }
     if descriptor == AT_FDCWD && flags & !AT_NO_AUTOMOUNT == 0 {
@@ -209,7 +209,7 @@ pub fn statfs(path: UserAddress, into: UserAddress) -> Result<i64> {
 
 /// `fstatfs`.
 pub fn fstatfs(descriptor: i32, into: UserAddress) -> Result<i64> {
-    let file = current::descriptor(descriptor)?;
+    let file = current::any_descriptor(descriptor)?;
     match file.location() {
         Some(place) => store_statfs(place, into),
         None => store_statfs_of(
@@ -302,6 +302,9 @@ pub fn getdents64(descriptor: i32, into: UserAddress, len: u32) -> Result<i64> {
     let limit = (len as usize).min(DIRECTORY_BUFFER_MAX);
     let mut buffer = EntryBuffer { bytes: Vec::new(), limit };
     let file = file.file(Errno::ENOTDIR)?;
+    if !file.node().is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
     block_on(file.read_directory(&mut buffer))?.ok_or(Errno::EINVAL)?;
     into.write_bytes(&buffer.bytes)?;
     Ok(buffer.bytes.len() as i64)

@@ -1,12 +1,10 @@
 //! Calls that move bytes: reads, writes, seeks, and copies from file to file.
-use crate::file::user_buffer::{TRANSFER_MAX, UserBuffers};
-use crate::file::{Description, Object, block_on, current};
-use crate::memory::{FramePage, UserAddress};
+use crate::file::user_buffer::UserBuffers;
+use crate::file::{block_on, current};
+use crate::memory::UserAddress;
 use crate::{Errno, Result};
-use linux_raw_sys::general::{
-    O_ACCMODE, O_APPEND, O_RDONLY, O_WRONLY, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
-};
-use serix_chroma::{Destination, Extent, PAGE_SIZE, Page, Seek, Source};
+use linux_raw_sys::general::{SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET};
+use serix_chroma::{Extent, Seek};
 
 /// `preadv2` and `pwritev2`: at the position.
 const AT_POSITION: i64 = -1;
@@ -35,7 +33,7 @@ pub fn writev(descriptor: i32, vector: UserAddress, count: usize) -> Result<i64>
     file.write(&mut UserBuffers::vector(vector, count)?).map(|count| count as i64)
 }
 
-fn offset_from(offset: i64) -> Result<u64> {
+pub(crate) fn offset_from(offset: i64) -> Result<u64> {
     u64::try_from(offset).map_err(|_| Errno::EINVAL)
 }
 
@@ -102,8 +100,15 @@ pub fn pwritev2(
 /// `lseek`.
 pub fn lseek(descriptor: i32, offset: i64, whence: u32) -> Result<i64> {
     let file = current::descriptor(descriptor)?;
+    if whence > SEEK_HOLE {
+        return Err(Errno::EINVAL);
+    }
     let file = file.file(Errno::ESPIPE)?;
-    let extent_from = || u64::try_from(offset).map_err(|_| Errno::ENXIO);
+    let extent_from = || match u64::try_from(offset) {
+        _ if file.node().is_directory() => Err(Errno::EINVAL),
+        Ok(offset) => Ok(offset),
+        Err(_) => Err(Errno::ENXIO),
+    };
     let to = match whence {
         SEEK_SET => Seek::Start(offset_from(offset)?),
         SEEK_CUR => Seek::Current(offset),
@@ -129,160 +134,6 @@ fn sync(descriptor: i32, data_only: bool) -> Result<i64> {
     let file = current::descriptor(descriptor)?;
     block_on(file.file(Errno::EINVAL)?.sync(data_only))?;
     Ok(0)
-}
-
-/// One page between two files.
-struct Bounce<'a> {
-    page: &'a FramePage,
-    start: usize,
-    end: usize,
-}
-
-impl Destination<FramePage> for Bounce<'_> {
-    fn remaining(&self) -> usize {
-        PAGE_SIZE - self.end
-    }
-    fn put(&mut self, bytes: &[u8]) -> usize {
-        self.page.write(self.end, bytes);
-        self.end += bytes.len();
-        bytes.len()
-    }
-    fn put_page(&mut self, page: &FramePage, offset: usize, len: usize) -> usize {
-        let mut piece = [0; 256];
-        let mut done = 0;
-        while done < len {
-            let part = (len - done).min(piece.len());
-            page.read(offset + done, &mut piece[..part]);
-            done += self.put(&piece[..part]);
-        }
-        done
-    }
-}
-
-impl Source<FramePage> for Bounce<'_> {
-    fn remaining(&self) -> usize {
-        self.end - self.start
-    }
-    fn take(&mut self, bytes: &mut [u8]) -> usize {
-        self.page.read(self.start, bytes);
-        self.start += bytes.len();
-        bytes.len()
-    }
-    fn take_page(&mut self, page: &FramePage, offset: usize, len: usize) -> usize {
-        let mut piece = [0; 256];
-        let mut done = 0;
-        while done < len {
-            let part = (len - done).min(piece.len());
-            self.take(&mut piece[..part]);
-            page.write(offset + done, &piece[..part]);
-            done += part;
-        }
-        done
-    }
-}
-
-/// Copies up to `len` bytes; offsets that are given move instead of the files' positions.
-fn copy(
-    from: &Description,
-    to: &Description,
-    from_offset: &mut Option<u64>,
-    to_offset: &mut Option<u64>,
-    len: usize,
-) -> Result<usize> {
-    let page = FramePage::allocate().ok_or(Errno::ENOMEM)?;
-    let mut done = 0;
-    while done < len.min(TRANSFER_MAX) {
-        let piece = (len - done).min(PAGE_SIZE);
-        // The end of the page is where reading stops, so short pieces lie there.
-        let start = PAGE_SIZE - piece;
-        let mut bounce = Bounce { page: &page, start, end: start };
-        let outcome = from.read_into(*from_offset, &mut bounce).and_then(|read| {
-            let mut written = 0;
-            while written < read {
-                let at = to_offset.map(|at| at + written as u64);
-                written += to.write_from(at, &mut bounce)?;
-            }
-            Ok(read)
-        });
-        let count = match outcome {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if done == 0 => return Err(error),
-            Err(_) => break,
-        };
-        done += count;
-        for offset in [&mut *from_offset, &mut *to_offset] {
-            *offset = offset.map(|at| at + count as u64);
-        }
-        if count < piece {
-            break;
-        }
-    }
-    Ok(done)
-}
-
-fn load_offset(address: UserAddress) -> Result<Option<u64>> {
-    match address.optional() {
-        None => Ok(None),
-        Some(address) => offset_from(address.read()?).map(Some),
-    }
-}
-
-fn store_offset(address: UserAddress, offset: Option<u64>) -> Result<()> {
-    match (address.optional(), offset) {
-        (Some(address), Some(offset)) => address.write(&offset),
-        _ => Ok(()),
-    }
-}
-
-/// `sendfile`.
-pub fn sendfile(to: i32, from: i32, offset: UserAddress, count: usize) -> Result<i64> {
-    let mut from_offset = load_offset(offset)?;
-    let (to, from) = (current::descriptor(to)?, current::descriptor(from)?);
-    if from.flags() & O_ACCMODE == O_WRONLY || to.flags() & O_ACCMODE == O_RDONLY {
-        return Err(Errno::EBADF);
-    }
-    let is_plain = matches!(from.object(), Object::File(_));
-    if !is_plain || to.flags() & O_APPEND != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let done = copy(&from, &to, &mut from_offset, &mut None, count)?;
-    store_offset(offset, from_offset)?;
-    Ok(done as i64)
-}
-
-/// `copy_file_range`.
-pub fn copy_file_range(
-    from: i32,
-    from_offset: UserAddress,
-    to: i32,
-    to_offset: UserAddress,
-    len: usize,
-    flags: u32,
-) -> Result<i64> {
-    let (from, to) = (current::descriptor(from)?, current::descriptor(to)?);
-    let (mut from_at, mut to_at) = (load_offset(from_offset)?, load_offset(to_offset)?);
-    if flags != 0 {
-        return Err(Errno::EINVAL);
-    }
-    for file in [&from, &to] {
-        let node = file.file(Errno::EINVAL)?.node();
-        match node.mapping() {
-            Ok(_) if file.file(Errno::EINVAL)?.direct().is_none() => {}
-            Err(error) if node.is_directory() => return Err(error.into()),
-            _ => return Err(Errno::EINVAL),
-        }
-    }
-    if from.flags() & O_ACCMODE == O_WRONLY || to.flags() & O_ACCMODE == O_RDONLY {
-        return Err(Errno::EBADF);
-    }
-    if to.flags() & O_APPEND != 0 {
-        return Err(Errno::EBADF);
-    }
-    let done = copy(&from, &to, &mut from_at, &mut to_at, len)?;
-    store_offset(from_offset, from_at)?;
-    store_offset(to_offset, to_at)?;
-    Ok(done as i64)
 }
 
 /// `splice`: pages do not move between pipes and files here, and callers fall back to reads and writes when a

@@ -1,0 +1,351 @@
+//! Areas of an address space: which ranges exist, what they allow and what is behind them. Pure.
+//!
+//! Invariant: areas are page-aligned, not empty, and do not overlap. Neighbours that could be one are joined when
+//! they are inserted.
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+bitflags::bitflags! {
+    /// What a program may do with memory, with the values of `PROT_*`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Access: u32 {
+        /// Read.
+        const READ = 1;
+        /// Write.
+        const WRITE = 2;
+        /// Execute.
+        const EXECUTE = 4;
+    }
+}
+
+/// What is behind an area.
+pub trait Backing: Clone {
+    /// The same, `bytes` further on.
+    #[must_use]
+    fn after(&self, bytes: u64) -> Self;
+    /// Whether `next` goes on where this ends after `length` bytes.
+    fn continues(&self, length: u64, next: &Self) -> bool;
+    /// Bytes behind the area that nothing is to be placed in.
+    fn room_after(&self, access: Access) -> u64;
+}
+
+/// A range of an address space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Area<B> {
+    /// First address.
+    pub start: u64,
+    /// First address past it.
+    pub end: u64,
+    /// What is allowed.
+    pub access: Access,
+    /// Whether writes are seen by others who map the same.
+    pub shared: bool,
+    /// Whether it grows towards lower addresses.
+    pub grows_down: bool,
+    /// Whether pages differ from the file behind it, so that `fork` has to copy them.
+    pub changed: bool,
+    /// What is behind it, at `start`.
+    pub backing: B,
+}
+
+impl<B: Backing> Area<B> {
+    /// Bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.end - self.start
+    }
+
+    /// What is behind an address of it.
+    #[must_use]
+    pub fn backing_at(&self, address: u64) -> B {
+        self.backing.after(address - self.start)
+    }
+
+    /// The part within a range that it overlaps.
+    #[must_use]
+    pub fn clip(&self, range: &Range<u64>) -> Self {
+        let start = self.start.max(range.start);
+        Self {
+            start,
+            end: self.end.min(range.end),
+            backing: self.backing_at(start),
+            ..self.clone()
+        }
+    }
+
+    fn joins(&self, next: &Self) -> bool {
+        self.end == next.start
+            && self.access == next.access
+            && self.shared == next.shared
+            && self.grows_down == next.grows_down
+            && self.changed == next.changed
+            && self.backing.continues(self.length(), &next.backing)
+    }
+
+    fn reserved_end(&self) -> u64 {
+        self.end.saturating_add(self.backing.room_after(self.access))
+    }
+}
+
+/// The areas of an address space.
+#[derive(Clone, Debug)]
+pub struct Areas<B> {
+    map: BTreeMap<u64, Area<B>>,
+    total: u64,
+}
+
+impl<B: Backing> Default for Areas<B> {
+    fn default() -> Self {
+        Self { map: BTreeMap::new(), total: 0 }
+    }
+}
+
+impl<B: Backing> Areas<B> {
+    /// The area of an address.
+    #[inline]
+    #[must_use]
+    pub fn find(&self, address: u64) -> Option<&Area<B>> {
+        let (_, area) = self.map.range(..=address).next_back()?;
+        (address < area.end).then_some(area)
+    }
+
+    /// The first area that ends after `address`.
+    #[must_use]
+    pub fn find_from(&self, address: u64) -> Option<&Area<B>> {
+        self.find(address).or_else(|| self.map.range(address..).next().map(|(_, area)| area))
+    }
+
+    /// All, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Area<B>> {
+        self.map.values()
+    }
+
+    /// Those that overlap a range, in order.
+    pub fn overlapping(&self, range: Range<u64>) -> impl Iterator<Item = &Area<B>> {
+        let first = self.find(range.start).map_or(range.start, |area| area.start);
+        self.map.range(first..range.end.max(first)).map(|(_, area)| area)
+    }
+
+    /// Bytes in all areas.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether a range is covered without holes.
+    #[must_use]
+    pub fn covers(&self, range: Range<u64>) -> bool {
+        let mut at = range.start;
+        for area in self.overlapping(range.clone()) {
+            if area.start > at {
+                return false;
+            }
+            at = area.end;
+        }
+        at >= range.end
+    }
+
+    /// Adds an area where there is none, joining it with its neighbours where possible.
+    pub fn insert(&mut self, mut area: Area<B>) {
+        debug_assert!(area.start < area.end);
+        debug_assert!(self.overlapping(area.start..area.end).next().is_none());
+        self.total += area.length();
+        if let Some((&start, before)) = self.map.range(..area.start).next_back()
+            && before.joins(&area)
+        {
+            area.backing = before.backing.clone();
+            area.start = start;
+            self.map.remove(&start);
+        }
+        if let Some(after) = self.map.get(&area.end)
+            && area.joins(after)
+        {
+            let end = after.end;
+            self.map.remove(&area.end);
+            area.end = end;
+        }
+        self.map.insert(area.start, area);
+    }
+
+    /// Takes out what lies in a range; areas that reach beyond it are split.
+    pub fn remove(&mut self, range: Range<u64>) -> Vec<Area<B>> {
+        let starts: Vec<u64> = self.overlapping(range.clone()).map(|area| area.start).collect();
+        let mut removed = Vec::with_capacity(starts.len());
+        for start in starts {
+            let Some(area) = self.map.remove(&start) else { continue };
+            let inside = area.clip(&range);
+            self.total -= inside.length();
+            if area.start < inside.start {
+                self.map.insert(area.start, Area { end: inside.start, ..area.clone() });
+            }
+            if inside.end < area.end {
+                let backing = area.backing_at(inside.end);
+                self.map.insert(inside.end, Area { start: inside.end, backing, ..area });
+            }
+            removed.push(inside);
+        }
+        removed
+    }
+
+    /// Changes what lies in a range.
+    pub fn change(&mut self, range: Range<u64>, mut change: impl FnMut(&mut Area<B>)) {
+        for mut area in self.remove(range) {
+            change(&mut area);
+            self.insert(area);
+        }
+    }
+
+    /// Marks the area of an address as changed.
+    pub fn mark_changed(&mut self, address: u64) {
+        if let Some((_, area)) = self.map.range_mut(..=address).next_back() {
+            area.changed = true;
+        }
+    }
+
+    /// Moves the start of an area down, where nothing is.
+    pub fn grow_down(&mut self, start: u64, to: u64) {
+        if let Some(mut area) = self.map.remove(&start) {
+            self.total += start - to;
+            area.start = to;
+            self.map.insert(to, area);
+        }
+    }
+
+    /// The highest free range of a length below `top` and not below `bottom`.
+    #[must_use]
+    pub fn find_free(&self, length: u64, bottom: u64, top: u64) -> Option<u64> {
+        let mut ceiling = top;
+        for area in self.map.range(..top).rev().map(|(_, area)| area) {
+            let start = ceiling.checked_sub(length).filter(|start| *start >= bottom)?;
+            if start >= area.reserved_end() {
+                return Some(start);
+            }
+            ceiling = ceiling.min(area.start);
+        }
+        ceiling.checked_sub(length).filter(|start| *start >= bottom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap as Model;
+    use std::vec;
+
+    const PAGE: u64 = 4096;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Offset(u64);
+
+    impl Backing for Offset {
+        fn after(&self, bytes: u64) -> Self {
+            Self(self.0 + bytes)
+        }
+        fn continues(&self, length: u64, next: &Self) -> bool {
+            self.0 + length == next.0
+        }
+        fn room_after(&self, access: Access) -> u64 {
+            if access.contains(Access::EXECUTE) { 2 * PAGE } else { 0 }
+        }
+    }
+
+    fn area(start: u64, pages: u64, access: u32, offset: u64) -> Area<Offset> {
+        Area {
+            start: start * PAGE,
+            end: (start + pages) * PAGE,
+            access: Access::from_bits_truncate(access),
+            shared: false,
+            grows_down: false,
+            changed: false,
+            backing: Offset(offset * PAGE),
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(u64, u64, u32, u64),
+        Remove(u64, u64),
+        Protect(u64, u64, u32),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let (at, len) = (0..64u64, 1..12u64);
+        prop_oneof![
+            (at.clone(), len.clone(), 0..8u32, 0..8u64)
+                .prop_map(|(a, b, c, d)| Step::Insert(a, b, c, d)),
+            (at.clone(), len.clone()).prop_map(|(a, b)| Step::Remove(a, b)),
+            (at, len, 0..8u32).prop_map(|(a, b, c)| Step::Protect(a, b, c)),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        /// Against a map from each page to its access and offset.
+        #[test]
+        fn matches_a_model_of_pages(steps in prop::collection::vec(step(), 1..60)) {
+            let (mut areas, mut model) = (Areas::default(), Model::new());
+            for step in steps {
+                match step {
+                    Step::Insert(at, len, access, offset) => {
+                        areas.remove(at * PAGE..(at + len) * PAGE);
+                        areas.insert(area(at, len, access, at + 100 * offset));
+                        for page in at..at + len {
+                            model.insert(page, (access, page + 100 * offset));
+                        }
+                    }
+                    Step::Remove(at, len) => {
+                        areas.remove(at * PAGE..(at + len) * PAGE);
+                        (at..at + len).for_each(|page| { model.remove(&page); });
+                    }
+                    Step::Protect(at, len, access) => {
+                        areas.change(at * PAGE..(at + len) * PAGE, |area| area.access = Access::from_bits_truncate(access));
+                        for (_, entry) in model.range_mut(at..at + len) {
+                            entry.0 = access;
+                        }
+                    }
+                }
+                for page in 0..80 {
+                    let found = areas.find(page * PAGE).map(|area| (area.access.bits(), area.backing_at(page * PAGE).0 / PAGE));
+                    prop_assert_eq!(found, model.get(&page).copied());
+                }
+                prop_assert_eq!(areas.total(), model.len() as u64 * PAGE);
+                for pair in areas.iter().collect::<vec::Vec<_>>().windows(2) {
+                    prop_assert!(pair[0].end <= pair[1].start && !pair[0].joins(pair[1]) || pair[0].end < pair[1].start || !pair[0].joins(pair[1]) );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn free_ranges_are_the_highest_and_respect_room() {
+        let mut areas = Areas::default();
+        assert_eq!(areas.find_free(2 * PAGE, PAGE, 100 * PAGE), Some(98 * PAGE));
+        areas.insert(area(90, 10, 1, 0));
+        assert_eq!(areas.find_free(2 * PAGE, PAGE, 100 * PAGE), Some(88 * PAGE));
+        areas.insert(area(80, 5, 5, 0));
+        // Of the five free pages between, two belong to the executable area.
+        assert_eq!(areas.find_free(3 * PAGE, PAGE, 100 * PAGE), Some(87 * PAGE));
+        assert_eq!(areas.find_free(4 * PAGE, PAGE, 100 * PAGE), Some(76 * PAGE));
+        assert_eq!(areas.find_free(80 * PAGE, PAGE, 100 * PAGE), None);
+        assert_eq!(areas.find_free(79 * PAGE, PAGE, 100 * PAGE), Some(PAGE));
+    }
+
+    #[test]
+    fn coverage_sees_holes() {
+        let mut areas = Areas::default();
+        areas.insert(area(1, 2, 1, 0));
+        areas.insert(area(3, 2, 2, 50));
+        assert!(areas.covers(PAGE..5 * PAGE));
+        assert!(!areas.covers(PAGE..6 * PAGE));
+        areas.remove(2 * PAGE..3 * PAGE);
+        assert!(!areas.covers(PAGE..5 * PAGE));
+    }
+}

@@ -1,0 +1,96 @@
+//! What the manifest says about the session.
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use spin::Once;
+
+/// The session's part of the manifest, as far as the libOS follows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The first program and its arguments.
+    pub program: Vec<Vec<u8>>,
+    /// Its environment.
+    pub environment: Vec<Vec<u8>>,
+    /// Whether calls are traced.
+    pub trace: bool,
+    /// Options that the libOS does not know.
+    pub unknown: Vec<String>,
+}
+
+/// What is run if the manifest names no program.
+const SHELL: &[u8] = b"/bin/sh";
+
+impl Options {
+    /// Reads the text of a session's part of the manifest.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &[u8]) -> Result<Self, String> {
+        let mut manifest =
+            serix_manifest::parse(text).map_err(|error| alloc::format!("{error}"))?;
+        if manifest.sessions.len() != 1 {
+            return Err(alloc::format!("{} sessions where one should be", manifest.sessions.len()));
+        }
+        let session = manifest.sessions.remove(0);
+        let mut options =
+            Self { program: session.program, environment: session.env, ..Self::default() };
+        if options.program.is_empty() {
+            options.program = vec![SHELL.to_vec()];
+        }
+        for option in session.options {
+            match option.as_str() {
+                "strace" => options.trace = true,
+                _ => options.unknown.push(option),
+            }
+        }
+        Ok(options)
+    }
+
+    /// The value of an environment variable.
+    #[must_use]
+    pub fn variable(&self, name: &[u8]) -> Option<&[u8]> {
+        let value = |entry: &'_ Vec<u8>| -> Option<usize> {
+            let rest = entry.strip_prefix(name)?;
+            (rest.first() == Some(&b'=')).then_some(name.len() + 1)
+        };
+        self.environment.iter().find_map(|entry| value(entry).map(|at| &entry[at..]))
+    }
+}
+
+static OPTIONS: Once<Options> = Once::new();
+
+/// The session's options.
+#[must_use]
+pub fn options() -> &'static Options {
+    OPTIONS.call_once(Options::default)
+}
+
+pub(super) fn set(options: Options) -> &'static Options {
+    OPTIONS.call_once(|| options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_the_manifest() {
+        let text =
+            b"[session main]\nlibos = libos-posix\nmemory = rest\nprogram = \"sh\" \"-c\" \"x\"\n\
+            env = \"PATH=/bin\"\nenv = \"PATHS=1\"\noption = strace\noption = odd\n";
+        let options = Options::parse(text).unwrap();
+        assert_eq!(options.program, [b"sh".to_vec(), b"-c".to_vec(), b"x".to_vec()]);
+        assert_eq!(options.variable(b"PATH"), Some(&b"/bin"[..]));
+        assert_eq!(options.variable(b"PAT"), None);
+        assert!(options.trace);
+        assert_eq!(options.unknown, ["odd"]);
+    }
+
+    #[test]
+    fn a_session_without_a_program_runs_a_shell() {
+        let text = b"[session main]\nlibos = libos-posix\nmemory = 48M\n";
+        assert_eq!(Options::parse(text).unwrap().program, [SHELL.to_vec()]);
+        assert!(Options::parse(b"").is_err());
+        assert!(Options::parse(b"nonsense").is_err());
+    }
+}

@@ -1,0 +1,173 @@
+//! Delivery: what a thread does about signals on its way back to the program.
+use super::frame;
+use super::info::SignalInfo;
+use super::set::{self, DefaultAction, Signal, SignalSet};
+use super::{Action, SA_NODEFER, SA_RESETHAND, SA_RESTART, send};
+use crate::Errno;
+use crate::process::{self, ExitStatus, Phase};
+use crate::raw::entry::TrapFrame;
+use crate::sched::current;
+
+/// Length of the `syscall` instruction.
+const SYSCALL_LENGTH: u64 = 2;
+
+/// What a call that a signal interrupted asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Restart {
+    /// The call is over.
+    No,
+    /// Start again unless a handler without `SA_RESTART` ran.
+    Unless,
+    /// Start again unless a handler ran.
+    UnlessHandled,
+}
+
+impl Restart {
+    fn of(result: Option<i64>) -> Self {
+        match result {
+            Some(value) if value == Errno::RESTART.to_register() => Self::Unless,
+            Some(value) if value == Errno::RESTART_NO_HANDLER.to_register() => Self::UnlessHandled,
+            _ => Self::No,
+        }
+    }
+}
+
+/// The work on the way out, asked for by [`crate::sched::Thread::interrupt`]. `result` is that of a system call, which is not
+/// in the frame yet; there rax has still the call's number.
+pub fn exit_work(trap: &mut TrapFrame, result: Option<i64>) {
+    let mut restart = Restart::of(result);
+    let number = trap.rax;
+    if let Some(result) = result {
+        trap.rax = result as u64;
+    }
+    loop {
+        deliver_all(trap, number, &mut restart);
+        if restart != Restart::No {
+            settle(trap, number, true);
+            restart = Restart::No;
+        }
+        restore_mask();
+        if !current().has_work() {
+            break;
+        }
+    }
+}
+
+/// Delivers what waits now.
+fn deliver_all(trap: &mut TrapFrame, number: u64, restart: &mut Restart) {
+    loop {
+        let me = current();
+        me.clear_work();
+        let (phase, executing) = {
+            let state = me.process.state.lock();
+            (state.phase, state.executing)
+        };
+        match phase {
+            // Another thread runs `execve`.
+            Phase::Running if executing.is_some_and(|tid| tid != me.tid) => process::exit_thread(),
+            Phase::Running => {}
+            Phase::Stopped => {
+                send::wait_while_stopped();
+                continue;
+            }
+            Phase::Exiting(_) | Phase::Zombie(_) => process::exit_thread(),
+        }
+        let Some((info, action)) = next_signal() else { return };
+        if !action.is_handled() {
+            act_by_default(info.signal);
+            continue;
+        }
+        if *restart != Restart::No {
+            settle(trap, number, *restart == Restart::Unless && action.flags & SA_RESTART != 0);
+            *restart = Restart::No;
+        }
+        handle(trap, info, &action);
+    }
+}
+
+/// Lets an interrupted call start again, or fail with EINTR.
+fn settle(trap: &mut TrapFrame, number: u64, again: bool) {
+    if again {
+        trap.rax = number;
+        trap.rip -= SYSCALL_LENGTH;
+    } else {
+        trap.rax = Errno::EINTR.to_register() as u64;
+    }
+}
+
+/// Takes the next signal that does something, with its disposition.
+fn next_signal() -> Option<(SignalInfo, Action)> {
+    let me = current();
+    loop {
+        let mut process = me.process.signals.lock();
+        let mut signals = me.signals.lock();
+        let wanted = SignalSet(u64::MAX).without(signals.mask);
+        let info = signals.pending.take(wanted).or_else(|| process.pending.take(wanted))?;
+        let action = *process.action(info.signal);
+        if action.ignores(info.signal) {
+            continue;
+        }
+        if action.is_handled() && action.flags & SA_RESETHAND != 0 {
+            process.action_mut(info.signal).handler = Action::DEFAULT;
+        }
+        return Some((info, action));
+    }
+}
+
+/// Enters a handler: its frame goes on the program's stack, its mask is set.
+fn handle(trap: &mut TrapFrame, info: SignalInfo, action: &Action) {
+    let me = current();
+    let (mask, alt_stack) = {
+        let mut signals = me.signals.lock();
+        (signals.saved_mask.take().unwrap_or(signals.mask), signals.alt_stack)
+    };
+    if frame::push(trap, &info, action, mask, alt_stack).is_err() {
+        process::terminate(ExitStatus::Signalled { signal: set::SIGSEGV, core: true });
+    }
+    let mut signals = me.signals.lock();
+    let mut during = signals.mask.with(action.mask);
+    if action.flags & SA_NODEFER == 0 {
+        during = during.with(SignalSet::of(info.signal));
+    }
+    signals.mask = during.without(SignalSet::UNBLOCKABLE);
+}
+
+fn act_by_default(signal: Signal) {
+    match set::default_action(signal) {
+        DefaultAction::Terminate => {
+            process::terminate(ExitStatus::Signalled { signal, core: false });
+        }
+        DefaultAction::Core => process::terminate(ExitStatus::Signalled { signal, core: true }),
+        DefaultAction::Stop => {
+            if signal == set::SIGSTOP || !is_orphaned() {
+                send::stop(signal);
+            }
+        }
+        DefaultAction::Ignore | DefaultAction::Continue => {}
+    }
+}
+
+/// Whether nobody outside the group could continue it: then terminal stops are ignored (POSIX).
+fn is_orphaned() -> bool {
+    let (group, session) = {
+        let me = current();
+        let state = me.process.state.lock();
+        (state.group, state.session)
+    };
+    !process::find_group(group).iter().any(|member| {
+        let parent = member.state.lock().parent.upgrade();
+        parent.is_some_and(|parent| {
+            let state = parent.state.lock();
+            state.session == session && state.group != group
+        })
+    })
+}
+
+/// After a wait with a temporary mask that no handler ended.
+fn restore_mask() {
+    let me = current();
+    let saved = me.signals.lock().saved_mask.take();
+    if let Some(mask) = saved {
+        super::set_mask(mask);
+    }
+}
