@@ -9,6 +9,8 @@
 #![no_std]
 
 pub mod arena;
+#[path = "../../sys/src/attenuate.rs"]
+pub mod attenuate;
 pub mod check;
 pub mod child;
 pub mod log;

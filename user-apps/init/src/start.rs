@@ -86,6 +86,7 @@ impl Starter<'_, '_> {
         self.delegate_objects(environment, subtree)?;
         self.delegate_disks()?;
         self.delegate_consoles()?;
+        self.delegate_slices()?;
         self.start_block(subtree)?;
         self.dispatcher(environment, memory)?;
         self.slices()
@@ -175,6 +176,16 @@ impl Starter<'_, '_> {
             let audits = session.options.iter().any(|option| option == OPTION_AUDIT);
             let control = if audits { Rights::CONTROL } else { Rights::NONE };
             self.delegate_whole(Purpose::Log, log, Rights::LOG.with(control)).during(STEP)?;
+        }
+        Ok(())
+    }
+
+    /// The slices' tokens are for domains that the session makes; as many cores as the start block has room for.
+    fn delegate_slices(&mut self) -> Result<()> {
+        let plan = self.plan;
+        for &slices in plan.slices.iter().take(MAX_TOKENS - self.tokens.len()) {
+            self.delegate(Purpose::Slices, [0; 16], slices, Rights::ALL)
+                .during("delegate slices")?;
         }
         Ok(())
     }

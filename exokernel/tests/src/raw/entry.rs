@@ -19,6 +19,9 @@ pub(super) static FAULTS: AtomicU64 = AtomicU64::new(0);
 /// Where a fault goes on; zero: it is an error of the test.
 pub(super) static RECOVER: AtomicU64 = AtomicU64::new(0);
 
+/// Where the stub goes on: the jump needs it in memory.
+static RESUME: AtomicU64 = AtomicU64::new(0);
+
 #[repr(C, align(16))]
 struct Stack([AtomicU64; 1024]);
 /// Stack of the last report of a program that faulted where it should not.
@@ -64,7 +67,12 @@ serix_test_fault:
     pop rcx
     pop rax
     lea rsp, [rsp + 32]
-    iretq
+    // Not `iretq`: emulators up to QEMU 9.0 read its operands as the kernel would, which SMAP forbids.
+    pop qword ptr [rip + {resume}]
+    lea rsp, [rsp + 8]
+    popfq
+    pop rsp
+    jmp qword ptr [rip + {resume}]
 
 // Answers every foreign call with what it was called with, plus one.
 serix_test_foreign:
@@ -119,6 +127,7 @@ serix_test_agent_end:
     noted = sym NOTED,
     faults = sym FAULTS,
     recover = sym RECOVER,
+    resume = sym RESUME,
     last_stack = sym LAST_STACK,
     last_stack_size = const LAST_STACK_SIZE,
     unexpected = sym unexpected,
@@ -192,7 +201,7 @@ extern "C" fn unexpected() -> ! {
 /// # Errors
 /// As `DispatcherEntries`.
 pub fn open(session: &Session) -> Result<(), Error> {
-    guard::set_memory_end(session.start.memory_end);
+    guard::set_program(session.start.memory_end, session.environment.0);
     entries(session, &DispatcherParameters::default())
 }
 

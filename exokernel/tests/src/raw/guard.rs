@@ -12,17 +12,20 @@ use crate::arena;
 
 /// First address after image, start block and stack.
 static MEMORY_END: AtomicU64 = AtomicU64::new(IMAGE_ADDRESS + TOP_SLOT_SIZE);
+/// The slot that is known to be the own environment.
+static ENVIRONMENT: AtomicU64 = AtomicU64::new(u64::MAX);
 /// Latest deadline that a test waits for, in nanoseconds: six days of uptime, which no test reaches.
 const PATIENCE: u64 = 1 << 49;
 /// Nothing is ever mapped here, so that nothing can be read from here.
 pub const NOWHERE: u64 = 0x10_0000_0000;
-/// First top-level slot of the libOS: dispatcher page, window, session memory, information page.
+/// First top-level slot of the libOS: dispatcher page; then window, session memory, information page.
 const OWN_TOP_SLOT: u64 = 252;
 const PAGE: u64 = PAGE_SIZE as u64;
 
-/// Tells how much of session memory is in use.
-pub(super) fn set_memory_end(end: u64) {
-    MEMORY_END.store(end, Ordering::Relaxed);
+/// Tells how much of session memory is in use, and which slot is the own environment.
+pub(super) fn set_program(memory_end: u64, environment: u32) {
+    MEMORY_END.store(memory_end, Ordering::Relaxed);
+    ENVIRONMENT.store(environment.into(), Ordering::Relaxed);
 }
 
 fn bytes_in_use() -> u64 {
@@ -35,14 +38,20 @@ pub(super) fn is_program(address: u64) -> bool {
     slot == OWN_TOP_SLOT || (slot == IMAGE_ADDRESS / TOP_SLOT_SIZE && offset < bytes_in_use())
 }
 
-/// Whether mapping calls on pages from `address` on could hit the program, in the environment or (where the top-level
-/// slot of an address means nothing) in the subtree.
-fn is_own(address: u64, pages: u64) -> bool {
+/// Whether mapping calls on pages from `address` on could hit the program. In the environment only where it is; a
+/// slot of unknown kind may be a subtree, to which the top-level slot of an address means nothing.
+fn is_own(space: u64, address: u64, pages: u64) -> bool {
     let end = pages.checked_mul(PAGE).and_then(|size| address.checked_add(size));
     // The kernel refuses what wraps or leaves the user half.
     let Some(end) = end.filter(|end| *end <= USER_END) else { return false };
     let (first, last) = (address / TOP_SLOT_SIZE, end.saturating_sub(1) / TOP_SLOT_SIZE);
-    first != last || last >= OWN_TOP_SLOT || address % TOP_SLOT_SIZE < bytes_in_use()
+    if space == ENVIRONMENT.load(Ordering::Relaxed) {
+        let overlaps = |start: u64, stop: u64| address < stop && start < end;
+        let dispatchers = OWN_TOP_SLOT * TOP_SLOT_SIZE;
+        return overlaps(dispatchers, dispatchers + TOP_SLOT_SIZE)
+            || overlaps(IMAGE_ADDRESS, IMAGE_ADDRESS + bytes_in_use());
+    }
+    first != last || first == OWN_TOP_SLOT || address % TOP_SLOT_SIZE < bytes_in_use()
 }
 
 /// Whether the kernel could write an answer to memory of the program.
@@ -73,25 +82,26 @@ fn source(address: u64, size: u64) -> Source {
 /// Whether a call could change memory that the program uses, or not come back.
 #[must_use]
 pub fn harms(call: Call, arguments: &[u64; 6]) -> bool {
-    let [_, b, c, d, e, _] = *arguments;
+    let [a, b, c, d, e, _] = *arguments;
+    let environment = ENVIRONMENT.load(Ordering::Relaxed);
     match call {
         Call::Exit | Call::EnvironmentLeave => true,
         Call::EventWait => c > PATIENCE,
-        Call::MapRange => is_own(b, e),
-        Call::Unmap | Call::Protect => is_own(b, c),
-        Call::CopyRange => is_own(c, d),
-        Call::InfoMap => is_own(b, 1),
+        Call::MapRange => is_own(a, b, e),
+        Call::Unmap | Call::Protect => is_own(a, b, c),
+        Call::CopyRange => is_own(environment, c, d),
+        Call::InfoMap => is_own(environment, b, 1),
         Call::Attach => (OWN_TOP_SLOT..256).contains(&b),
         Call::Grant => is_answered_into_program(c, 48),
         Call::SlotQuery => is_answered_into_program(b, 24),
-        Call::Map => is_harmful_map(b, c),
+        Call::Map => is_harmful_map(a, b, c),
         Call::DispatcherCreate => is_harmful_dispatcher(b),
         Call::DispatcherEntries => is_harmful_dispatcher(c),
         _ => false,
     }
 }
 
-fn is_harmful_map(requests: u64, count: u64) -> bool {
+fn is_harmful_map(space: u64, requests: u64, count: u64) -> bool {
     const SIZE: u64 = size_of::<MapRequest>() as u64;
     match source(requests, SIZE) {
         Source::Nowhere => false,
@@ -99,7 +109,7 @@ fn is_harmful_map(requests: u64, count: u64) -> bool {
         Source::Arena(start) => {
             let readable = (arena::SIZE - start) as u64 / SIZE;
             let address = |index: u64| arena::word(start + (index * SIZE) as usize);
-            (0..count.min(readable)).any(|index| is_own(address(index), 1))
+            (0..count.min(readable)).any(|index| is_own(space, address(index), 1))
         }
     }
 }

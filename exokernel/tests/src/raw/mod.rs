@@ -38,7 +38,7 @@ macro_rules! program {
             );
 
             extern "C" fn start(start: &'static $crate::raw::SessionStart) -> ! {
-                $crate::raw::exit(crate::$session(start))
+                $crate::raw::exit(super::$session(start))
             }
 
             #[panic_handler]

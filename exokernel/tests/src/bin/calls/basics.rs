@@ -1,0 +1,77 @@
+//! Calls that need no resource, and the register contract.
+
+use serix_abi::{Call, Error};
+use serix_kernel_tests::raw::{Registers, call, call_number, call_with_registers};
+use serix_kernel_tests::{Check, Session, Test, arena, ensure, ensure_eq, tests};
+
+use crate::{BAD_ADDRESSES, refuses_bad_slots};
+
+pub(crate) const TESTS: &[Test] = tests!["basics":
+    null_keeps_the_promised_registers, yield_keeps_the_promised_registers, unknown_calls_are_told,
+    write_takes_up_to_a_page, write_refuses_bad_memory, write_needs_a_console];
+
+fn check_registers(registers: &Registers, pattern: u64) -> Check {
+    for (multiple, kept) in (1..).zip(registers.kept) {
+        ensure_eq!(kept, pattern.wrapping_mul(multiple), "register {multiple}");
+    }
+    ensure_eq!(registers.dead, [0; 5], "argument registers");
+    ensure_eq!((registers.rax, registers.rdx), (0, 0), "answer");
+    ensure_eq!(registers.rsp[0], registers.rsp[1], "rsp");
+    Ok(())
+}
+
+fn null_keeps_the_promised_registers(_: &mut Session) -> Check {
+    for pattern in [1, 0x0123_4567_89AB_CDEF, u64::MAX] {
+        check_registers(&call_with_registers(Call::Null, pattern), pattern)?;
+    }
+    Ok(())
+}
+
+fn yield_keeps_the_promised_registers(_: &mut Session) -> Check {
+    for pattern in [3, 0xFEDC_BA98_7654_3210] {
+        check_registers(&call_with_registers(Call::Yield, pattern), pattern)?;
+    }
+    Ok(())
+}
+
+fn unknown_calls_are_told(_: &mut Session) -> Check {
+    let first = Call::ALL.len() as u32;
+    for number in (first..first + 300).chain([0x7FFF_FFFF, 0x8000_0000, u32::MAX]) {
+        ensure_eq!(call_number(number), Error::BadCall as u64, "call {number}");
+    }
+    Ok(())
+}
+
+fn write(session: &Session, address: u64, length: u64) -> Result<u64, Error> {
+    call(Call::Write, &[session.log.0.into(), address, length])
+}
+
+fn write_takes_up_to_a_page(session: &mut Session) -> Check {
+    let mut text = [b'.'; 4097];
+    text[4095] = b'\n';
+    let address = arena::put(0, &text);
+    ensure_eq!(write(session, address, 0).err(), None);
+    ensure_eq!(write(session, address, 4096).err(), None);
+    for length in [4097, 1 << 31, 1 << 32, u64::MAX] {
+        ensure_eq!(write(session, address, length), Err(Error::BadArgument), "{length} bytes");
+    }
+    Ok(())
+}
+
+fn write_refuses_bad_memory(session: &mut Session) -> Check {
+    for address in BAD_ADDRESSES {
+        for length in [1, 8, 4096] {
+            let answer = write(session, address, length);
+            ensure!(answer == Err(Error::BadAddress), "{length} bytes at {address:#x}: {answer:?}");
+        }
+    }
+    let (_, page) = session.take_page()?;
+    ensure_eq!(write(session, page + 4096 - 4, 8), Err(Error::BadAddress), "page end");
+    Ok(())
+}
+
+fn write_needs_a_console(session: &mut Session) -> Check {
+    let address = arena::put(0, b"must not be seen\n");
+    let others = [session.frames, session.environment, session.memory].map(|slot| slot.0.into());
+    refuses_bad_slots(Call::Write, &others, |slot| [slot, address, 17, 0, 0, 0])
+}
