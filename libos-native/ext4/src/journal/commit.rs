@@ -261,28 +261,34 @@ impl<D: BlockDevice> Ext4<D> {
         self.journal.running.lock().committed = batch.transaction;
     }
 
-    /// Writes the superblock in place: whether the file system is in use and, with a journal,
-    /// whether that must be replayed.
+    /// Changes the superblock in place: whether the file system is in use and, with a journal,
+    /// whether that must be replayed. What running transactions change of it stays out.
     pub(crate) async fn mark_superblock(&self, in_use: bool) -> Result<()> {
         let buffer = &self.superblock_buffer;
-        let has_journal = self.rules.superblock.has_journal();
-        let state = self.rules.superblock.state;
-        let bytes = buffer.with(|contents| {
-            let at = superblock::OFFSET % contents.bytes.len();
-            let bytes = &mut contents.bytes[at..at + superblock::SIZE];
-            if has_journal {
-                superblock::set_needs_recovery(bytes, in_use);
-            } else {
-                let clean = if in_use { state & !superblock::STATE_VALID } else { state };
-                superblock::set_state(bytes, clean);
-            }
-            superblock::set_write_time(bytes, (self.options.clock)().seconds);
-            superblock::seal(bytes);
-            contents.bytes.clone()
-        });
+        let mut bytes = self.disk.read_block(buffer.block()).await?;
+        self.mark_bytes(&mut bytes, in_use);
+        if !in_use {
+            // All is durable and in place: these are the counts of what is on disk.
+            self.store_counts(&mut bytes);
+        }
+        self.rules.seal(Kind::Superblock, buffer.block(), &mut bytes, 0);
+        buffer.with(|contents| self.mark_bytes(&mut contents.bytes, in_use));
         self.disk.write_block(buffer.block(), &bytes).await?;
         self.set_marked_dirty(in_use);
         self.disk.flush().await
+    }
+
+    fn mark_bytes(&self, block: &mut [u8], in_use: bool) {
+        let at = superblock::OFFSET % block.len();
+        let bytes = &mut block[at..at + superblock::SIZE];
+        if self.rules.superblock.has_journal() {
+            superblock::set_needs_recovery(bytes, in_use);
+        } else {
+            let state = self.rules.superblock.state;
+            let state = if in_use { state & !superblock::STATE_VALID } else { state };
+            superblock::set_state(bytes, state);
+        }
+        superblock::set_write_time(bytes, self.now().seconds);
     }
 }
 

@@ -3,6 +3,7 @@
 //! What takes long runs only with `SERIX_LONG=1` in the environment; a part of it runs always.
 mod basics;
 mod common;
+mod crash;
 mod model;
 mod random;
 mod vfs;
