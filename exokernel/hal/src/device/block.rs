@@ -78,7 +78,9 @@ impl BlockDevice {
             return None;
         }
         let queue = VirtQueue::new(&mut transport, 0, false, false).ok()?;
-        let capacity = transport.read_consistent(|| transport.read_config_space::<u64>(0)).ok()?;
+        // Two halves: the configuration is only 4-byte aligned (virtio 1.2, 4.1.4.6).
+        let half = |at| transport.read_config_space::<u32>(at).map(u64::from);
+        let capacity = transport.read_consistent(|| Ok(half(4)? << 32 | half(0)?)).ok()?;
         transport.finish_init();
         Some(Self {
             transport,
