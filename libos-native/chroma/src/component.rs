@@ -17,7 +17,7 @@ pub(crate) struct Component<'a> {
 }
 
 /// The first eight bytes as a little-endian number, zero padded.
-#[inline]
+#[inline(always)]
 fn word(bytes: &[u8]) -> u64 {
     if let Some(chunk) = bytes.first_chunk::<8>() {
         return u64::from_le_bytes(*chunk);
@@ -39,7 +39,7 @@ fn word(bytes: &[u8]) -> u64 {
 }
 
 /// The number of bytes before the first slash in a word, 8 if there is none.
-#[inline]
+#[inline(always)]
 fn before_slash(word: u64) -> usize {
     let differs = word ^ SLASHES;
     // Right up to and including the first zero byte, which is all that is asked.
@@ -47,12 +47,10 @@ fn before_slash(word: u64) -> usize {
     (zeroes.trailing_zeros() / 8) as usize
 }
 
-#[inline]
+/// The first `count` bytes of a word, from 1 to 8.
+#[inline(always)]
 fn first_bytes(word: u64, count: usize) -> u64 {
-    match count {
-        8.. => word,
-        _ => word & ((1 << (8 * count)) - 1),
-    }
+    word & (u64::MAX >> (64_usize.wrapping_sub(8 * count) & 63))
 }
 
 impl<'a> Component<'a> {
@@ -63,7 +61,7 @@ impl<'a> Component<'a> {
     }
 
     /// The first component of a path and what follows it; `None` at the end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn split(mut path: &'a [u8]) -> Option<(Self, &'a [u8])> {
         while let [b'/', rest @ ..] = path {
             path = rest;
@@ -71,24 +69,37 @@ impl<'a> Component<'a> {
         if path.is_empty() {
             return None;
         }
-        let (mut words, mut len) = ([0; 2], 0);
-        loop {
+        let first = word(path);
+        let count = before_slash(first).min(path.len());
+        if count == 8 {
+            return Some(Self::split_long(path, first));
+        }
+        let (name, rest) = path.split_at(count);
+        let words = [first_bytes(first, count), 0];
+        Some((Self { name, words }, rest))
+    }
+
+    /// The same for a component of at least eight bytes.
+    fn split_long(path: &'a [u8], first: u64) -> (Self, &'a [u8]) {
+        let (mut second, mut len) = (0, 8);
+        while len < path.len() {
             let word = word(&path[len..]);
             let count = before_slash(word).min(path.len() - len);
-            if let Some(slot) = words.get_mut(len / 8) {
-                *slot = first_bytes(word, count);
+            if len == 8 && count > 0 {
+                second = first_bytes(word, count);
             }
             len += count;
-            if count < 8 || len == path.len() {
+            if count < 8 {
                 break;
             }
         }
         let (name, rest) = path.split_at(len);
-        Some((Self { name, words }, rest))
+        let words = [first, second];
+        (Self { name, words }, rest)
     }
 
     /// The hash of this name in a directory.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hash(&self, seed: u64, directory: u64) -> u64 {
         let mut state = fold(
             self.words[0] ^ seed,
@@ -97,25 +108,29 @@ impl<'a> Component<'a> {
         for chunk in self.name.get(16..).unwrap_or_default().chunks(8) {
             state = fold(state ^ word(chunk), seed | 1);
         }
-        fold(state ^ seed, 0xD6E8_FEB8_6659_FD93)
+        state
     }
 
     /// Whether this is the name `other`, whose words are given too.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is(&self, words: &[u64; 2], other: &[u8]) -> bool {
         self.words == *words
             && self.name.len() == other.len()
             && (other.len() <= 16 || self.name == other)
     }
 
-    #[inline]
-    pub(crate) fn is_dot(&self) -> bool {
-        self.name.len() == 1 && self.words[0] == u64::from(b'.')
+    /// Whether it begins with a dot, as few names do.
+    #[inline(always)]
+    pub(crate) fn has_dot(&self) -> bool {
+        self.words[0] & 0xFF == u64::from(b'.')
     }
 
-    #[inline]
+    pub(crate) fn is_dot(&self) -> bool {
+        self.name == b"."
+    }
+
     pub(crate) fn is_dot_dot(&self) -> bool {
-        self.name.len() == 2 && self.words[0] == u64::from_le_bytes(*b"..\0\0\0\0\0\0")
+        self.name == b".."
     }
 }
 

@@ -57,7 +57,7 @@ impl<P: Page> NameCache<P> {
         self.entries.get(at as usize)?.as_ref()
     }
 
-    #[inline]
+    #[inline(always)]
     fn position(&self, directory: u64, name: &Component<'_>) -> Option<(u32, &Entry<P>)> {
         let mut at = *self.buckets.get(self.bucket(directory, name))?;
         loop {
@@ -70,7 +70,7 @@ impl<P: Page> NameCache<P> {
     }
 
     /// What is known of a name: nothing, or the name itself with its node or none.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, directory: u64, name: &Component<'_>) -> Option<Known<'_, P>> {
         let (_, entry) = self.position(directory, name)?;
         if !entry.was_used.load(Ordering::Relaxed) {
@@ -79,26 +79,37 @@ impl<P: Page> NameCache<P> {
         Some((&entry.name, entry.target.as_ref()))
     }
 
-    /// Remembers where a name leads.
-    pub(crate) fn set(&mut self, directory: u64, name: &Arc<[u8]>, target: Option<Arc<Node<P>>>) {
+    /// Remembers where a name leads, and answers the name as it is kept.
+    pub(crate) fn set(
+        &mut self,
+        directory: u64,
+        name: &[u8],
+        target: Option<Arc<Node<P>>>,
+    ) -> Option<&Arc<[u8]>> {
         let component = Component::of(name);
-        if let Some((at, _)) = self.position(directory, &component) {
-            if let Some(entry) = &mut self.entries[at as usize] {
-                entry.target = target;
-            }
-            return;
-        }
+        let at = match self.position(directory, &component) {
+            Some((at, _)) => at,
+            None => self.insert(directory, &component),
+        };
+        let entry = self.entries.get_mut(at as usize)?.as_mut()?;
+        entry.target = target;
+        Some(&entry.name)
+    }
+
+    /// Makes an entry that leads nowhere yet.
+    fn insert(&mut self, directory: u64, component: &Component<'_>) -> u32 {
         let at = self.vacant();
-        let bucket = self.bucket(directory, &component);
+        let bucket = self.bucket(directory, component);
         self.entries[at as usize] = Some(Entry {
             directory,
             words: component.words,
-            name: name.clone(),
-            target,
+            name: component.name.into(),
+            target: None,
             next: self.buckets[bucket],
             was_used: AtomicBool::new(true),
         });
         self.buckets[bucket] = at;
+        at
     }
 
     /// Forgets what is known of a name.

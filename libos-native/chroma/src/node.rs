@@ -7,8 +7,8 @@ use crate::cache::Mapping;
 use crate::core::Core;
 use crate::sync::{Lock, SleepLock};
 use crate::{
-    Access, Credentials, DeviceNumber, FileKind, FileSystem, Inode, Metadata, Timestamp, VfsError,
-    VfsResult,
+    Access, Credentials, DeviceNumber, FileKind, FileSystem, Inode, Metadata, Reply, Timestamp,
+    VfsError, VfsResult,
 };
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
@@ -226,11 +226,22 @@ impl<P: Page> Node<P> {
     }
 
     /// All metadata, writes in the cache included.
-    pub fn metadata(self: &Arc<Self>) -> crate::Reply<'_, Metadata> {
-        self.inode.metadata().map(|found| found.map(|metadata| self.overlay(metadata)))
+    pub fn metadata(&self) -> Reply<'_, Metadata> {
+        match self.inode.metadata() {
+            Reply::Ready(Ok(mut metadata)) => {
+                self.overlay(&mut metadata);
+                Reply::done(metadata)
+            }
+            Reply::Ready(Err(error)) => Reply::fail(error),
+            later => Reply::later(async move {
+                let mut metadata = later.await?;
+                self.overlay(&mut metadata);
+                Ok(metadata)
+            }),
+        }
     }
 
-    fn overlay(&self, mut metadata: Metadata) -> Metadata {
+    fn overlay(&self, metadata: &mut Metadata) {
         if let Some(mapping) = &self.mapping {
             metadata.size = mapping.size();
             if let Some(ns) = mapping.modified_ns() {
@@ -238,7 +249,6 @@ impl<P: Page> Node<P> {
                 metadata.changed = metadata.modified.max(metadata.changed);
             }
         }
-        metadata
     }
 
     /// The cached pages of a regular file.

@@ -2,7 +2,7 @@
 //! hash table over it.
 use super::inode::RamInode;
 use crate::component::Component;
-use crate::{DirectoryEntry, DirectorySink, Page};
+use crate::{DirectoryEntry, DirectorySink, Page, VfsError, VfsResult};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -71,13 +71,29 @@ impl<P: Page> Directory<P> {
     }
 
     pub(super) fn remove(&mut self, name: &[u8]) -> Option<Arc<RamInode<P>>> {
-        let at = self.position(name)?;
-        let entry = self.slots[at as usize].take()?;
+        self.remove_if(name, |_| Ok(())).ok()
+    }
+
+    /// Removes a name unless `check` refuses its inode.
+    pub(super) fn remove_if(
+        &mut self,
+        name: &[u8],
+        check: impl FnOnce(&RamInode<P>) -> VfsResult<()>,
+    ) -> VfsResult<Arc<RamInode<P>>> {
+        let Some(at) = self.position(name) else {
+            return Err(VfsError::NotFound);
+        };
+        let slot = &mut self.slots[at as usize];
+        let entry = slot.take().ok_or(VfsError::NotFound)?;
+        if let Err(error) = check(&entry.inode) {
+            *slot = Some(entry);
+            return Err(error);
+        }
         if let Ok(found) = self.table.find_entry(entry.hash, |other| *other == at) {
             found.remove();
         }
         self.free.push(at);
-        Some(entry.inode)
+        Ok(entry.inode)
     }
 
     /// All inodes, for a directory that ends.

@@ -171,11 +171,9 @@ impl<P: Page> RamInode<P> {
     }
 
     fn unlink_here(&self, name: &[u8]) -> VfsResult<()> {
-        let inode = self.found(name)?;
-        if inode.is_directory() {
-            return Err(VfsError::IsDirectory);
-        }
-        self.directory()?.lock().remove(name);
+        let inode = self.directory()?.lock().remove_if(name, |inode| {
+            if inode.is_directory() { Err(VfsError::IsDirectory) } else { Ok(()) }
+        })?;
         self.entries_changed(0);
         inode.name_removed();
         Ok(())
@@ -190,11 +188,12 @@ impl<P: Page> RamInode<P> {
     }
 
     fn rmdir_here(&self, name: &[u8]) -> VfsResult<()> {
-        let inode = self.found(name)?;
-        if !inode.directory()?.lock().is_empty() {
-            return Err(VfsError::NotEmpty);
-        }
-        self.directory()?.lock().remove(name);
+        let inode = self.directory()?.lock().remove_if(name, |inode| {
+            match inode.directory()?.lock().is_empty() {
+                true => Ok(()),
+                false => Err(VfsError::NotEmpty),
+            }
+        })?;
         self.entries_changed(-1);
         inode.links_changed(-2);
         Ok(())

@@ -84,12 +84,14 @@ impl<P: Page> Walk<'_, P> {
         while let Some((component, tail)) = Component::split(rest) {
             self.check_search(node)?;
             rest = tail;
-            if component.is_dot() {
-                continue;
-            }
-            if component.is_dot_dot() {
-                let above = self.above(mount, node)?;
-                return self.go(&above, rest, follows_last);
+            if component.has_dot() {
+                if component.is_dot() {
+                    continue;
+                }
+                if component.is_dot_dot() {
+                    let above = self.above(mount, node)?;
+                    return self.go(&above, rest, follows_last);
+                }
             }
             let Some((name, known)) = tables.names.find(node.id(), &component) else {
                 return Err(unknown(&component));

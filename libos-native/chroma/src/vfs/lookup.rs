@@ -1,5 +1,5 @@
 //! One name in one directory: from the name cache, or from the file system.
-use super::Vfs;
+use super::{Tables, Vfs};
 use crate::component::Component;
 use crate::node::{Node, Place};
 use crate::sync::SleepGuard;
@@ -30,16 +30,14 @@ impl<P: Page> Vfs<P> {
             Err(VfsError::NotFound) => None,
             Err(error) => return Err(error),
         };
-        let name: Arc<[u8]> = name.into();
-        if let Some(node) = &found {
-            set_place(node, directory, &name);
+        let is_settled = directory.inode().is_cacheable() && generation.is_multiple_of(2);
+        let mut tables = self.tables.write();
+        if is_settled && directory.generation.load(Ordering::Acquire) == generation {
+            tables.remember(directory, name, found.as_ref());
+        } else if let Some(node) = &found {
+            set_place(node, directory, &name.into());
         }
-        if directory.inode().is_cacheable() && generation.is_multiple_of(2) {
-            let mut tables = self.tables.write();
-            if directory.generation.load(Ordering::Acquire) == generation {
-                tables.names.set(directory.id(), &name, found.clone());
-            }
-        }
+        drop(tables);
         Ok(found)
     }
 }
@@ -65,7 +63,7 @@ pub(super) fn mark_deleted<P: Page>(node: &Node<P>, parent: &Node<P>, name: &[u8
 pub(super) struct EntryChange<'a, P: Page> {
     vfs: &'a Vfs<P>,
     directory: &'a Arc<Node<P>>,
-    pub(super) name: Arc<[u8]>,
+    name: &'a [u8],
     is_settled: bool,
 }
 
@@ -74,23 +72,31 @@ impl<'a, P: Page> EntryChange<'a, P> {
     pub(super) fn begin(
         vfs: &'a Vfs<P>,
         directory: &'a Arc<Node<P>>,
-        name: &[u8],
+        name: &'a [u8],
         _proof: &SleepGuard<'_>,
     ) -> Self {
         directory.generation.fetch_add(1, Ordering::AcqRel);
-        Self { vfs, directory, name: name.into(), is_settled: false }
+        Self { vfs, directory, name, is_settled: false }
     }
 
     /// Remembers where the name leads now.
     pub(super) fn settle(&mut self, target: Option<&Arc<Node<P>>>) {
-        if let Some(node) = target {
-            set_place(node, self.directory, &self.name);
-        }
         if self.directory.inode().is_cacheable() {
             let mut tables = self.vfs.tables.write();
-            let id = self.directory.id();
-            tables.names.set(id, &self.name, target.cloned());
+            tables.remember(self.directory, self.name, target);
             self.is_settled = true;
+        } else if let Some(node) = target {
+            set_place(node, self.directory, &self.name.into());
+        }
+    }
+}
+
+impl<P: Page> Tables<P> {
+    /// Remembers where a name leads, and with the node where it was found.
+    fn remember(&mut self, directory: &Arc<Node<P>>, name: &[u8], target: Option<&Arc<Node<P>>>) {
+        let name = self.names.set(directory.id(), name, target.cloned());
+        if let (Some(name), Some(node)) = (name, target) {
+            set_place(node, directory, name);
         }
     }
 }
@@ -99,7 +105,7 @@ impl<P: Page> Drop for EntryChange<'_, P> {
     fn drop(&mut self) {
         if !self.is_settled {
             let mut tables = self.vfs.tables.write();
-            tables.names.remove(self.directory.id(), &self.name);
+            tables.names.remove(self.directory.id(), self.name);
         }
         self.directory.generation.fetch_add(1, Ordering::AcqRel);
     }

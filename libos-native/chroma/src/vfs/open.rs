@@ -3,10 +3,10 @@ use super::entries::{New, Parent};
 use super::{Context, ResolveFlags, Vfs};
 use crate::file::File;
 use crate::mount::{Location, MountFlags};
-use crate::path::PATH_MAX;
 use crate::{
     Access, Credentials, DeviceNumber, FileKind, OpenIntent, Page, Reply, VfsError, VfsResult,
 };
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -164,86 +164,109 @@ impl<P: Page> Vfs<P> {
         resolve: ResolveFlags,
         mode: u32,
     ) -> VfsResult<Arc<File<P>>> {
-        let is_exclusive = flags.contains(OpenFlags::EXCLUSIVE);
-        // What is there is opened the way any other file is.
-        let follow = if is_exclusive { ResolveFlags::NO_FOLLOW } else { ResolveFlags::empty() };
-        match self.locate(context, path, flags.resolve(resolve) | follow).await {
-            Ok(_) if is_exclusive => return Err(VfsError::Exists),
-            Ok(at) if at.node.is_directory() => return Err(VfsError::IsDirectory),
-            Ok(at) => return self.open_place(at, context.credentials, flags).await,
-            Err(VfsError::NotFound) => {}
-            Err(error) => return Err(error),
-        }
-        let mut path: Vec<u8> = path.into();
-        let mut base = context.base.clone();
-        for _ in 0..super::walk::LINKS_MAX {
+        let (mut path, mut base) = (Cow::Borrowed(path), Cow::Borrowed(context.base));
+        for _ in 0..=super::walk::LINKS_MAX {
             let context = Context { base: &base, ..context };
             let parent = self.parent_checked(context, &path, resolve).await?;
-            match self.create_step(&parent, context.credentials, flags, mode).await? {
-                Made::File(file) => return Ok(file),
-                Made::Link(target) => {
-                    let directory = parent.directory;
-                    path = target;
-                    base = directory;
-                }
-            }
-            if path.len() > PATH_MAX {
-                return Err(VfsError::NameTooLong);
-            }
+            let target = match self.open_step(&parent, context, flags, resolve, mode).await? {
+                Step::Open(file) => return Ok(file),
+                Step::Link(target) => target,
+            };
+            base = Cow::Owned(parent.directory);
+            path = Cow::Owned(target);
         }
         Err(VfsError::Loop)
     }
 
-    /// As `parent`, with the flags of the caller for the way there.
+    /// As `parent`; flags that fence the way in are for the way there too.
     async fn parent_checked<'a>(
         &self,
         context: Context<'_, P>,
         path: &'a [u8],
         resolve: ResolveFlags,
     ) -> VfsResult<Parent<'a, P>> {
-        let last = crate::path::split_last(path)?;
-        if !last.parent.is_empty() {
-            let flags = (resolve - ResolveFlags::NO_FOLLOW) | ResolveFlags::DIRECTORY;
-            self.locate(context, last.parent, flags).await?;
+        let fences = resolve - ResolveFlags::NO_FOLLOW;
+        if !fences.is_empty() {
+            let last = crate::path::split_last(path)?;
+            if !last.parent.is_empty() {
+                self.locate(context, last.parent, fences).await?;
+            }
         }
         self.parent(context, path).await
     }
 
-    async fn create_step(
+    /// Opens what is there, makes what is not, or answers where a link leads.
+    async fn open_step(
+        &self,
+        parent: &Parent<'_, P>,
+        context: Context<'_, P>,
+        flags: OpenFlags,
+        resolve: ResolveFlags,
+        mode: u32,
+    ) -> VfsResult<Step<P>> {
+        let is_exclusive = flags.contains(OpenFlags::EXCLUSIVE);
+        if parent.is_special() || parent.has_slash {
+            let exists = is_exclusive && parent.is_special();
+            return Err(if exists { VfsError::Exists } else { VfsError::IsDirectory });
+        }
+        let found = match self.child(parent.node(), parent.name).await? {
+            Some(node) => Some(node),
+            None => match self.make_file(parent, context.credentials, flags, mode).await {
+                // Somebody else was faster.
+                Err(VfsError::Exists) if !is_exclusive => {
+                    self.child(parent.node(), parent.name).await?
+                }
+                made => return made.map(Step::Open),
+            },
+        };
+        let node = found.ok_or(VfsError::NotFound)?;
+        if is_exclusive {
+            return Err(VfsError::Exists);
+        }
+        let fences = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_JUMPS;
+        if node.kind() == FileKind::Symlink && !flags.contains(OpenFlags::NO_FOLLOW) {
+            return match node.inode().jump() {
+                _ if resolve.intersects(fences) => Err(VfsError::Loop),
+                Some(place) => self.open_found(place, context, flags).await,
+                None => super::walk::link_target(&node).await.map(Step::Link),
+            };
+        }
+        let mut at = parent.directory.with_node(node);
+        self.tables.read().mounts.enter(&mut at);
+        self.open_found(at, context, flags).await
+    }
+
+    async fn open_found(
+        &self,
+        at: Location<P>,
+        context: Context<'_, P>,
+        flags: OpenFlags,
+    ) -> VfsResult<Step<P>> {
+        if at.node.is_directory() {
+            return Err(VfsError::IsDirectory);
+        }
+        if flags.contains(OpenFlags::DIRECTORY) {
+            return Err(VfsError::NotDirectory);
+        }
+        self.open_place(at, context.credentials, flags).await.map(Step::Open)
+    }
+
+    async fn make_file(
         &self,
         parent: &Parent<'_, P>,
         credentials: &Credentials,
         flags: OpenFlags,
         mode: u32,
-    ) -> VfsResult<Made<P>> {
-        if parent.has_slash || parent.is_special() {
-            return Err(VfsError::IsDirectory);
-        }
+    ) -> VfsResult<Arc<File<P>>> {
         let new = New::Inode(FileKind::Regular, mode, DeviceNumber::default());
-        match self.make(parent, credentials, new).await {
-            // The mode of a file that was just made does not bind its maker.
-            Ok(at) => {
-                let flags = flags - OpenFlags::TRUNCATE;
-                return self.open_checked(at, credentials, flags).await.map(Made::File);
-            }
-            Err(VfsError::Exists) if !flags.contains(OpenFlags::EXCLUSIVE) => {}
-            Err(error) => return Err(error),
-        }
-        let node = self.child(parent.node(), parent.name).await?;
-        let node = node.ok_or(VfsError::NotFound)?;
-        if node.kind() == FileKind::Symlink {
-            if flags.contains(OpenFlags::NO_FOLLOW) {
-                return Err(VfsError::Loop);
-            }
-            return super::walk::link_target(&node).await.map(Made::Link);
-        }
-        let at = parent.directory.with_node(node);
-        self.open_place(at, credentials, flags).await.map(Made::File)
+        let at = self.make(parent, credentials, new).await?;
+        // The mode of a file that was just made does not bind its maker.
+        self.open_checked(at, credentials, flags - OpenFlags::TRUNCATE).await
     }
 }
 
-enum Made<P: Page> {
-    File(Arc<File<P>>),
+enum Step<P: Page> {
+    Open(Arc<File<P>>),
     Link(Vec<u8>),
 }
 
