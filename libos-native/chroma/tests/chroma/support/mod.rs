@@ -1,10 +1,8 @@
 //! What the tests bring in place of a libOS: pages, a clock, an executor, and a slow disk.
-#![allow(dead_code, reason = "each test uses its part")]
-#![allow(unreachable_pub, reason = "shared by several test programs")]
 
 mod slow;
 
-pub use slow::{Faults, SlowDisk};
+pub(crate) use slow::{Faults, SlowDisk};
 
 use serix_chroma::{
     CacheLimits, Clock, Context, Credentials, FileSystem, MountFlags, PAGE_SIZE, Page, PageSource,
@@ -19,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// A page that counts its holders.
 #[derive(Clone)]
-pub struct TestPage(Arc<Memory>);
+pub(crate) struct TestPage(Arc<Memory>);
 
 struct Memory {
     bytes: Mutex<[u8; PAGE_SIZE]>,
@@ -50,17 +48,17 @@ impl Page for TestPage {
 }
 
 /// Gives pages full of garbage, as memory is, up to a limit.
-pub struct Pages {
+pub(crate) struct Pages {
     limit: usize,
     live: Arc<AtomicUsize>,
 }
 
 impl Pages {
-    pub fn new(limit: usize) -> Arc<Self> {
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self { limit, live: Arc::default() })
     }
 
-    pub fn live(&self) -> usize {
+    pub(crate) fn live(&self) -> usize {
         self.live.load(Ordering::Relaxed)
     }
 }
@@ -85,7 +83,7 @@ static NOW: AtomicI64 = AtomicI64::new(1_000_000_000);
 
 /// A clock that ticks once per look, the same for all.
 #[derive(Default)]
-pub struct Ticks;
+pub(crate) struct Ticks;
 
 impl Clock for Ticks {
     fn now_ns(&self) -> i64 {
@@ -102,7 +100,7 @@ impl Wake for Unpark {
 }
 
 /// Runs a future on this thread; a wait of ten seconds without a wake-up fails the test.
-pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = std::task::Context::from_waker(&waker);
     let mut work = pin!(work);
@@ -117,7 +115,7 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Pending once, then ready.
-pub async fn yield_once() {
+pub(crate) async fn yield_once() {
     let mut is_first = true;
     std::future::poll_fn(|context| {
         if std::mem::take(&mut is_first) {
@@ -130,14 +128,14 @@ pub async fn yield_once() {
 }
 
 /// Small bounds, so that eviction and write-back happen all the time.
-pub const TIGHT: CacheLimits = CacheLimits { pages: 24, dirty_pages: 8, read_ahead: 4 };
+pub(crate) const TIGHT: CacheLimits = CacheLimits { pages: 24, dirty_pages: 8, read_ahead: 4 };
 
-pub fn ram_disk(pages: u64, inodes: u64) -> Arc<RamDisk<TestPage>> {
+pub(crate) fn ram_disk(pages: u64, inodes: u64) -> Arc<RamDisk<TestPage>> {
     let limits = RamDiskLimits { pages, inodes };
     RamDisk::new(limits, 0o755, Arc::new(Ticks), 7).expect("a root directory")
 }
 
-pub fn vfs_over(
+pub(crate) fn vfs_over(
     file_system: Arc<dyn FileSystem<TestPage>>,
     limits: CacheLimits,
     pages: &Arc<Pages>,
@@ -149,21 +147,24 @@ pub fn vfs_over(
 }
 
 /// A tree over a RAM disk with room for everything.
-pub fn ram_vfs() -> Arc<Vfs<TestPage>> {
+pub(crate) fn ram_vfs() -> Arc<Vfs<TestPage>> {
     let pages = Pages::new(usize::MAX);
     vfs_over(ram_disk(1 << 20, 1 << 20), TIGHT, &pages, 1024)
 }
 
 /// The context of a user at the root of the tree.
-pub fn at_root<'a>(vfs: &'a Vfs<TestPage>, credentials: &'a Credentials) -> Context<'a, TestPage> {
+pub(crate) fn at_root<'a>(
+    vfs: &'a Vfs<TestPage>,
+    credentials: &'a Credentials,
+) -> Context<'a, TestPage> {
     vfs.root_context(credentials)
 }
 
 /// A small generator of random numbers, so that a failing run can be repeated by its seed.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -171,16 +172,16 @@ impl Random {
     }
 
     /// Below `limit`.
-    pub fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         (self.next() >> 11) % limit
     }
 
-    pub fn choose<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    pub(crate) fn choose<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len() as u64) as usize]
     }
 }
 
 /// A page taken away from everybody else.
-pub fn take_page(pages: &Pages) -> Option<TestPage> {
+pub(crate) fn take_page(pages: &Pages) -> Option<TestPage> {
     pages.allocate()
 }

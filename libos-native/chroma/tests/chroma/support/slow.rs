@@ -15,15 +15,15 @@ type Bytes = Arc<Mutex<Vec<u8>>>;
 
 /// What goes wrong, and what was asked.
 #[derive(Default)]
-pub struct Faults {
-    pub fail_reads: AtomicBool,
-    pub fail_writes: AtomicBool,
-    pub is_full: AtomicBool,
-    pub page_reads: AtomicU64,
-    pub read_requests: AtomicU64,
-    pub page_writes: AtomicU64,
-    pub syncs: AtomicU64,
-    pub lookups: AtomicU64,
+pub(crate) struct Faults {
+    pub(crate) fail_reads: AtomicBool,
+    pub(crate) fail_writes: AtomicBool,
+    pub(crate) is_full: AtomicBool,
+    pub(crate) page_reads: AtomicU64,
+    pub(crate) read_requests: AtomicU64,
+    pub(crate) page_writes: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+    pub(crate) lookups: AtomicU64,
 }
 
 struct Shared {
@@ -31,13 +31,13 @@ struct Shared {
     data: Mutex<HashMap<u64, Bytes>>,
 }
 
-pub struct SlowDisk {
+pub(crate) struct SlowDisk {
     names: Arc<serix_chroma::RamDisk<TestPage>>,
     shared: Arc<Shared>,
 }
 
 impl SlowDisk {
-    pub fn new(faults: Arc<Faults>) -> Arc<Self> {
+    pub(crate) fn new(faults: Arc<Faults>) -> Arc<Self> {
         Arc::new(Self {
             names: ram_disk(0, 1 << 20),
             shared: Arc::new(Shared { faults, data: Mutex::default() }),
@@ -45,7 +45,7 @@ impl SlowDisk {
     }
 
     /// What is on disk of a file.
-    pub fn stored(&self, ino: u64) -> Vec<u8> {
+    pub(crate) fn stored(&self, ino: u64) -> Vec<u8> {
         let data = self.shared.data.lock().expect("data");
         data.get(&ino).map_or(Vec::new(), |bytes| bytes.lock().expect("bytes").clone())
     }

@@ -1,6 +1,7 @@
 //! Reading, writing, eviction, write-back, faults and mappings.
-mod support;
-
+use crate::support::{
+    Faults, Pages, SlowDisk, TIGHT, TestPage, at_root, block_on, ram_disk, vfs_over,
+};
 use serix_chroma::{
     AllocateMode, CacheLimits, Context, Credentials, Destination, Extent, File, MappingObserver,
     Node, OpenFlags, PAGE_SIZE, Page, Pending, ResolveFlags, Seek, Source, Vfs, VfsError,
@@ -8,7 +9,6 @@ use serix_chroma::{
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use support::{Faults, Pages, SlowDisk, TIGHT, TestPage, at_root, block_on, ram_disk, vfs_over};
 
 const READ_WRITE: OpenFlags = OpenFlags::READ.union(OpenFlags::WRITE);
 
@@ -228,7 +228,8 @@ fn failed_reads_are_told_and_tried_again() {
 #[test]
 fn memory_that_is_short_for_good() {
     let disk = Disk::new(8);
-    let held: Vec<TestPage> = (0..8).map_while(|_| support::take_page(&disk.pages)).collect();
+    let held: Vec<TestPage> =
+        (0..8).map_while(|_| crate::support::take_page(&disk.pages)).collect();
     let file = disk.make(b"/f");
     let refused = block_on(file.pwrite(0, &mut &b"x"[..]));
     assert_eq!(refused, Err(VfsError::NoMemory));

@@ -1,13 +1,11 @@
 //! Random operations against a simple model, on the RAM disk and on a slow disk behind a tiny cache.
-mod support;
-
+use crate::support::{Faults, Pages, Random, SlowDisk, TIGHT, TestPage, at_root, block_on};
 use serix_chroma::{
     AllocateMode, Context, Credentials, DirectoryEntry, DirectorySink, File, FileKind, OpenFlags,
     RenameFlags, ResolveFlags, Seek, Vfs, VfsError, VfsResult,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use support::{Faults, Pages, Random, SlowDisk, TIGHT, TestPage, at_root, block_on};
 
 /// What the model knows of an inode.
 enum Body {
@@ -500,7 +498,8 @@ fn run(vfs: Arc<Vfs<TestPage>>, seed: u64, steps: usize) -> Run {
 fn ram_disk_is_as_the_model() {
     for seed in 1..=6 {
         let pages = Pages::new(usize::MAX);
-        let vfs = support::vfs_over(support::ram_disk(1 << 20, 1 << 20), TIGHT, &pages, 64);
+        let vfs =
+            crate::support::vfs_over(crate::support::ram_disk(1 << 20, 1 << 20), TIGHT, &pages, 64);
         drop(run(vfs, seed, 8_000));
         assert_eq!(pages.live(), 0, "pages leaked with seed {seed}");
     }
@@ -512,7 +511,7 @@ fn cached_disk_is_as_the_model() {
         let faults = Arc::new(Faults::default());
         // Less memory than the cache's own budget in half of the runs.
         let pages = Pages::new(if seed % 2 == 0 { 16 } else { 40 });
-        let vfs = support::vfs_over(SlowDisk::new(faults), TIGHT, &pages, 32);
+        let vfs = crate::support::vfs_over(SlowDisk::new(faults), TIGHT, &pages, 32);
         let mut run = run(vfs, seed, 8_000);
         run.open.clear();
         block_on(run.vfs.sync()).expect("a sync");

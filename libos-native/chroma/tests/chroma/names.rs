@@ -1,6 +1,7 @@
 //! Path resolution, permissions, mounts and the name cache.
-mod support;
-
+use crate::support::{
+    Faults, Pages, SlowDisk, TIGHT, TestPage, at_root, block_on, ram_disk, ram_vfs,
+};
 use serix_chroma::{
     Access, Context, Credentials, DeviceNumber, DirectoryEntry, DirectorySink, FileKind, Location,
     MountFlags, OpenFlags, Pending, RenameFlags, ResolveFlags, SetTime, Timestamp, Vfs, VfsError,
@@ -8,7 +9,6 @@ use serix_chroma::{
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use support::{Faults, Pages, SlowDisk, TIGHT, TestPage, at_root, block_on, ram_disk, ram_vfs};
 
 fn user(uid: u32, gid: u32) -> Credentials {
     Credentials { uid, gid, ..Credentials::default() }
@@ -334,7 +334,7 @@ fn bind_mount_shows_a_directory_twice() {
 fn the_name_cache_answers_without_the_file_system() {
     let faults = Arc::new(Faults::default());
     let disk = SlowDisk::new(faults.clone());
-    let tree = Tree::over(support::vfs_over(disk, TIGHT, &Pages::new(100), 64));
+    let tree = Tree::over(crate::support::vfs_over(disk, TIGHT, &Pages::new(100), 64));
     tree.mkdir(b"/a", 0o755);
     tree.mkdir(b"/a/b", 0o755);
     tree.file(b"/a/b/c", 0o644);
