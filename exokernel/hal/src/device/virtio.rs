@@ -1,7 +1,7 @@
 //! What virtio devices share: memory for queues, finding them on PCI, interrupts.
 use super::pci;
 use crate::address::DIRECT_MAP;
-use alloc::alloc::{Layout, alloc_zeroed};
+use alloc::alloc::{Layout, alloc_zeroed, dealloc};
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 use virtio_drivers::transport::DeviceType;
@@ -18,7 +18,7 @@ const COMMON_QUEUE_VECTOR: usize = 0x1A;
 /// The kernel's memory as the crate wants it.
 pub(crate) struct KernelHal;
 
-// SAFETY: 1. Queue memory comes from the kernel heap, page aligned, zeroed, never freed. 2. All memory the devices see lies in
+// SAFETY: 1. Queue memory comes from the kernel heap, page aligned, zeroed, and goes back there when a queue ends. 2. All memory the devices see lies in
 // the direct map, so its physical address is the address less the map's base; no address translation for devices is on.
 unsafe impl Hal for KernelHal {
     fn dma_alloc(pages: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
@@ -28,8 +28,10 @@ unsafe impl Hal for KernelHal {
         (memory.as_ptr() as u64 - DIRECT_MAP, memory)
     }
 
-    unsafe fn dma_dealloc(_: PhysAddr, _: NonNull<u8>, _: usize) -> i32 {
-        // Devices live as long as the kernel: a queue is only dropped when a device failed to start.
+    unsafe fn dma_dealloc(_: PhysAddr, memory: NonNull<u8>, pages: usize) -> i32 {
+        let layout = Layout::from_size_align(pages * 4096, 4096).expect("queue layout");
+        // SAFETY: the caller got it from `dma_alloc` with the same number of pages.
+        unsafe { dealloc(memory.as_ptr(), layout) };
         0
     }
 

@@ -2,6 +2,7 @@
 use super::ring::Ring;
 use super::{CONSOLE_LINK, Devices};
 use crate::capability::DEVICE_SHIFT;
+use crate::debug::log_line;
 use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::ring::{
@@ -13,6 +14,9 @@ use serix_hal::FrameNumber;
 use serix_hal::device::block::{Completed, Operation};
 use serix_hal::device::runs::{Run, Runs};
 use serix_hal::memory::frames::FrameTable;
+
+/// Link transfers that can be in flight.
+const MAX_FAILED: usize = 2 * serix_hal::device::stream::TRANSFERS;
 
 /// A checked submission.
 enum Transfer {
@@ -185,6 +189,26 @@ impl Kernel {
             self.info.count_stream();
             self.finish(ended);
         }
+    }
+
+    /// Makes the device let go of the link transfers of a ring that ends, by resetting it: all that were in flight fail.
+    /// Disk transfers end by themselves.
+    pub(crate) fn abandon_transfers(&mut self, index: u32) {
+        let of_ring = |tag: u64| (tag >> 32) as u32 == index;
+        let Some(link) = self.devices.link.as_mut().filter(|link| link.has(of_ring)) else {
+            return;
+        };
+        let mut failed = [None; MAX_FAILED];
+        let mut count = 0;
+        let up = link.reset(&mut self.resources.frames, |ended| {
+            failed[count] = Some(ended);
+            count += 1;
+        });
+        if !up {
+            log_line!("the link did not come up after a reset");
+            self.devices.link = None;
+        }
+        failed.into_iter().flatten().for_each(|ended| self.finish(ended));
     }
 
     fn finish(&mut self, ended: Completed) {
