@@ -60,9 +60,10 @@ impl<D: BlockDevice> Ext4<D> {
                 if !node.body.read().await.has(flags::EXTENTS) {
                     return Err(Error::NotSupported);
                 }
-                self.zero_edges_and_punch(&node, offset, end).await?;
                 let (from, to) = touched(offset, len, block);
+                // What can fail for lack of space comes before any byte changes.
                 self.reserve_blocks(&node, from, to).await?;
+                self.zero_range(&node, offset, end).await?;
                 self.finish_range(&node, end, keep_size).await
             }
         }
@@ -84,18 +85,11 @@ impl<D: BlockDevice> Ext4<D> {
 
     /// Zeroes the blocks that a range touches in part, and frees those that it covers.
     async fn zero_edges_and_punch(&self, node: &Node, offset: u64, end: u64) -> Result<()> {
-        let block = self.disk.block_size() as u64;
-        let (from, to) = (offset.div_ceil(block), end / block);
         let mut body = node.body.write().await;
-        if from > to {
-            return self.zero_bytes(&body, offset, end).await;
-        }
-        self.zero_bytes(&body, offset, from * block).await?;
-        self.zero_bytes(&body, to * block, end).await?;
-        let mut next = Some(from).filter(|from| *from < to);
-        while let Some(from) = next {
-            // Cutting the middle out of an extent adds one.
-            let budget = self.promise(STEP_BLOCKS).await?;
+        // Cutting the middle out of an extent adds one.
+        let mut budget = self.promise(STEP_BLOCKS).await?;
+        let (mut from, to) = self.zero_edges(&body, offset, end).await?;
+        while from < to {
             let handle = self.begin(3 * STEP_CREDITS).await?;
             let outcome = async {
                 let next = self.remove(&handle, &budget, &mut body, from, to).await?;
@@ -104,7 +98,47 @@ impl<D: BlockDevice> Ext4<D> {
             }
             .await;
             node.note_change(handle.transaction(), true);
-            next = handle.finish(outcome)?;
+            let Some(next) = handle.finish(outcome)? else { return Ok(()) };
+            from = next;
+            budget = self.promise(STEP_BLOCKS).await?;
+        }
+        Ok(())
+    }
+
+    /// Zeroes the blocks that a range touches in part; answers the logical blocks that it covers.
+    async fn zero_edges(&self, body: &Inode, offset: u64, end: u64) -> Result<(u64, u64)> {
+        let block = self.disk.block_size() as u64;
+        let (from, to) = (offset.div_ceil(block), end / block);
+        if from > to {
+            self.zero_bytes(body, offset, end).await?;
+            return Ok((from, from));
+        }
+        self.zero_bytes(body, offset, from * block).await?;
+        self.zero_bytes(body, to * block, end).await?;
+        Ok((from, to))
+    }
+
+    /// Makes a range, which has its blocks, read as zeroes: they become unwritten.
+    async fn zero_range(&self, node: &Node, offset: u64, end: u64) -> Result<()> {
+        let mut body = node.body.write().await;
+        let mut budget = self.promise(STEP_BLOCKS).await?;
+        let (mut at, to) = self.zero_edges(&body, offset, end).await?;
+        while at < to {
+            let run =
+                self.map(&body, at as u32).await?.up_to(to).up_to(at + u64::from(MAX_UNWRITTEN));
+            at = run.end();
+            if !matches!(run.state, State::Written(_)) {
+                continue;
+            }
+            let handle = self.begin(STEP_CREDITS).await?;
+            let outcome = async {
+                self.mark_unwritten(&handle, &budget, &mut body, run).await?;
+                self.store(&handle, &body).await
+            }
+            .await;
+            node.note_change(handle.transaction(), true);
+            handle.finish(outcome)?;
+            budget = self.promise(STEP_BLOCKS).await?;
         }
         Ok(())
     }

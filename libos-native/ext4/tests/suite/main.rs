@@ -4,6 +4,7 @@
 mod basics;
 mod common;
 mod crash;
+mod faults;
 mod model;
 mod random;
 mod vfs;

@@ -412,7 +412,10 @@ impl<D: BlockDevice<Page = HostPage>> Pair<D> {
     fn check_one(&mut self) -> Result<(), Error> {
         let Some((number, inode)) = self.file() else { return Ok(()) };
         let found = self.mounted.read(inode, 0, self.mounted.size(inode) as usize)?;
-        assert!(found == *self.bytes_mut(number), "contents of inode {inode} differ");
+        let expected = self.bytes_mut(number);
+        let differs = found.iter().zip(&*expected).position(|(a, b)| a != b);
+        let (ours, theirs) = (found.len(), expected.len());
+        assert!(found == *expected, "inode {inode}: {ours} of {theirs} bytes, from {differs:?}");
         Ok(())
     }
 
@@ -521,6 +524,7 @@ pub(crate) const SETS: &[(&str, u64, &[&str], bool)] = &[
 
 fn run_set(set: &(&str, u64, &[&str], bool), steps: u64, seed: u64) {
     let (name, size, arguments, viewed) = set;
+    println!("feature set {name}");
     let disk = MemoryDisk::new(mkfs(*size, arguments));
     let mut pair = Pair::new(Mounted(mount(&disk)), seed);
     pair.reserves = !viewed;

@@ -147,6 +147,25 @@ impl<D: BlockDevice> Ext4<D> {
     }
 }
 
+impl<D: BlockDevice> Ext4<D> {
+    /// Marks the written run, of at most [`node::MAX_UNWRITTEN`] blocks, as unwritten.
+    pub(crate) async fn mark_unwritten(
+        &self,
+        handle: &Handle<'_, D>,
+        budget: &Budget<'_, D>,
+        inode: &mut Inode,
+        run: Run,
+    ) -> Result<()> {
+        let State::Written(physical) = run.state else {
+            return Err(Error::corrupt_inode("run is not written", inode.number));
+        };
+        let (logical, len) = (run.logical, run.len as u32);
+        self.cut(handle, budget, inode, run).await?;
+        let unwritten = Extent { logical, len, physical, unwritten: true };
+        self.insert_extent(handle, budget, inode, unwritten).await
+    }
+}
+
 /// Joins an extent with the one before it, if they continue each other.
 fn join_left(leaf: &mut [u8], index: u16) {
     let Some(before) = index.checked_sub(1) else { return };
