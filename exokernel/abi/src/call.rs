@@ -43,7 +43,7 @@ calls! {
     /// `serix_yield`: gives up the rest of the slice.
     Yield = 3 (),
     /// Switches to an environment of the same domain, which runs on in the caller's slice. Needs CONTROL. The
-    /// caller runs again when something yields to it, or when it is the domain's only runnable environment.
+    /// caller runs again when something yields to it.
     YieldTo = 4 (environment),
     /// Checks a token and enters it in the caller's binding table. Returns the slot.
     Bind = 5 (token, length),

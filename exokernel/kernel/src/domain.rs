@@ -82,14 +82,16 @@ pub(crate) struct Resources {
 
 impl Resources {
     /// The id that a domain at `index` gets next; `None` after 4 million reuses.
-    pub(crate) fn next_id(&mut self, index: u32) -> Option<DomainId> {
-        let reuse = &mut self.reuse[index as usize];
-        if *reuse >= 1 << (32 - INDEX_BITS) {
-            return None;
-        }
-        let id = DomainId(*reuse << INDEX_BITS | (index + 1));
-        *reuse += 1;
-        Some(id)
+    pub(crate) fn next_id(&self, index: u32) -> Option<DomainId> {
+        let reuse = self.reuse[index as usize];
+        (reuse < 1 << (32 - INDEX_BITS)).then(|| DomainId(reuse << INDEX_BITS | (index + 1)))
+    }
+
+    /// Enters a domain with the id that [`Self::next_id`] gave, which is used up with it.
+    pub(crate) fn insert_domain(&mut self, frame: OwnedFrame, domain: Domain) -> u32 {
+        let index = self.domains.insert(frame, domain);
+        self.reuse[index as usize] += 1;
+        index
     }
 
     /// Index of a domain that exists.

@@ -158,6 +158,8 @@ pub(super) fn cores() -> Vec<u32> {
 
 /// Cores that arrived in `park`.
 static PARKED: AtomicU32 = AtomicU32::new(0);
+/// An interrupt table of no entries: limit and base.
+static NO_TABLE: [u16; 5] = [0; 5];
 /// The kernel's top table, for `park`.
 static PARK_ROOT: AtomicU64 = AtomicU64::new(0);
 
@@ -187,10 +189,13 @@ unsafe extern "C" fn park(_cpu: &limine::mp::Cpu) -> ! {
         "wrmsr",
         "mov rax, [rip + {root}]",
         "mov cr3, rax",
+        // No interrupt table: the loader's memory becomes ring 3's. A machine check or NMI here ends the machine.
+        "lidt [rip + {no_table}]",
         "lock inc dword ptr [rip + {parked}]",
         "2: hlt",
         "jmp 2b",
         root = sym PARK_ROOT,
         parked = sym PARKED,
+        no_table = sym NO_TABLE,
     )
 }

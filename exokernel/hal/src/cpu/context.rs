@@ -289,6 +289,7 @@ impl Context {
             user.ss,
         ];
         user.rip = entry;
+        (user.cs, user.ss) = (USER_CODE_SELECTOR, USER_DATA_SELECTOR);
         user.rsp = self.page_address + at as u64;
         // TF, NT, AC and DF clear; a user `iretq` with NT set would fault.
         user.rflags = ENTRY_FLAGS;

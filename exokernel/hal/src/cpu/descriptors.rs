@@ -43,7 +43,7 @@ static TABLES: AllTables = AllTables(UnsafeCell::new(
             0,
             0x00AF_9B00_0000_FFFF, // 0x10 kernel code
             0x00CF_9300_0000_FFFF, // 0x18 kernel data
-            0x00CF_FB00_0000_FFFF, // 0x23 user code, 32 bit: never entered
+            0, // 0x23 would be user code of 32 bit: absent, so that ring 3 cannot reach any
             0x00CF_F300_0000_FFFF, // 0x2b user data
             0x00AF_FB00_0000_FFFF, // 0x33 user code
             0,
@@ -149,6 +149,7 @@ pub(crate) unsafe fn load(core: usize, ist: [u64; IST_COUNT]) {
             "mov fs, {scratch:x}",
             "mov gs, {scratch:x}",
             "ltr {task:x}",
+            "lldt {scratch:x}",
             gdt = in(reg) &raw const gdt,
             idt = in(reg) &raw const idt,
             code = in(reg) u64::from(KERNEL_CODE),

@@ -188,7 +188,10 @@ serix_kernel_trap:
     push r14
     push r15
     mov rdi, rsp
-    cld
+    // A fault in a user copy comes with AC set.
+    pushfq
+    and dword ptr [rsp], ~0x40400
+    popfq
     call {kernel_trap}
     pop r15
     pop r14

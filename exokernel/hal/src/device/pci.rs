@@ -80,7 +80,7 @@ const MSIX: u8 = 0x11;
 
 /// Directs MSI-X entry 0 of a device to a vector of the core with this APIC id; false if it has no MSI-X.
 pub(crate) fn enable_msix(device: DeviceFunction, vector: u8, apic_id: u32) -> bool {
-    let mut root = root();
+    let root = root();
     let Some(capability) = root.capabilities(device).find(|capability| capability.id == MSIX)
     else {
         return false;
@@ -102,6 +102,5 @@ pub(crate) fn enable_msix(device: DeviceFunction, vector: u8, apic_id: u32) -> b
     let control = access.read_word(device, capability.offset);
     let mut access = Ports;
     access.write_word(device, capability.offset, control | 1 << 31);
-    let _ = &mut root;
     true
 }

@@ -5,7 +5,7 @@ use crate::debug::log_line;
 use crate::disk::{CONSOLE_LINK, CONSOLE_LOG};
 use crate::domain::Domain;
 use crate::kernel::Kernel;
-use crate::memory::access::{PageRange, Space};
+use crate::memory::access::PageRange;
 use alloc::vec::Vec;
 use serix_abi::PAGE_SIZE;
 use serix_abi::dispatcher::DispatcherParameters;
@@ -119,7 +119,7 @@ fn make_domain(kernel: &mut Kernel, supply: &mut Supply, ram: &[(FrameNumber, u3
     let frame = supply.take();
     let owned = kernel.resources.frames.claim(FrameNumber(frame)).expect("RAM is free at boot");
     kernel.first_domain =
-        kernel.resources.domains.insert(owned, Domain::new(id, NodeId::NONE, None));
+        kernel.resources.insert_domain(owned, Domain::new(id, NodeId::NONE, None));
     let total: u32 = ram.iter().map(|(_, count)| count).sum();
     for _ in 0..ACCOUNT_BASE.min(total / 16) + total / 64 {
         let frame = supply.take();
@@ -306,6 +306,5 @@ impl Starter<'_> {
             kernel.environment(caller, environment, Rights::CONTROL).expect("first environment");
         kernel.dispatcher_create(caller, index, &parameters).expect("first dispatcher");
         log_line!("first domain: entry {entry:#x}");
-        let _ = Space::Environment(index);
     }
 }

@@ -145,14 +145,18 @@ impl Kernel {
         let node_id = NodeId(claim.node);
         let node = self.resources.node(node_id).ok_or(Error::Stale)?;
         let range = Extent::new(claim.base, claim.count.into()).ok_or(Error::BadToken)?;
-        let holds = node.generation() == claim.generation
+        // An object is named by its one unit: a part of it is nothing, and an empty part of anything is nobody's.
+        let whole = is_range(claim.kind) || range == node.range();
+        let holds = whole
+            && !range.is_empty()
+            && node.generation() == claim.generation
             && node.state() == State::Live
             && node.kind() == claim.kind
             && node.range().contains(range);
         if !holds {
             return Err(Error::Stale);
         }
-        let object = self.object_of(claim.kind, node_id, range);
+        let object = object_of(claim.kind, range);
         let binding = Binding {
             kind: claim.kind,
             delegation: false,
@@ -164,14 +168,19 @@ impl Kernel {
         };
         self.resources.enter(domain, binding)
     }
+}
 
-    /// What `Binding::object` is for a range: objects are named by their first unit; blocks, slices and consoles carry the
-    /// device in the upper half of their units.
-    fn object_of(&self, kind: Kind, _: NodeId, range: Extent) -> u32 {
-        match kind {
-            Kind::Blocks | Kind::Slices => (range.base() >> DEVICE_SHIFT) as u32,
-            _ => range.base() as u32,
-        }
+/// Whether a capability of this kind may name part of what its node has.
+fn is_range(kind: Kind) -> bool {
+    matches!(kind, Kind::Frames | Kind::DeviceFrames | Kind::Slices | Kind::Blocks)
+}
+
+/// What `Binding::object` is for a range: objects are named by their first unit; blocks and slices carry the
+/// device in the upper part of their units.
+fn object_of(kind: Kind, range: Extent) -> u32 {
+    match kind {
+        Kind::Blocks | Kind::Slices => (range.base() >> DEVICE_SHIFT) as u32,
+        _ => range.base() as u32,
     }
 }
 

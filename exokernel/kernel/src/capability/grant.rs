@@ -6,7 +6,7 @@ use serix_abi::map::Grant;
 use serix_abi::token::{Claim, Kind, Rights};
 use serix_core::binding::Binding;
 use serix_core::extent::Extent;
-use serix_core::grant::{GrantError, GrantTree, NodeStore};
+use serix_core::grant::{GrantError, NodeStore};
 use serix_core::ids::Frame;
 use serix_core::ledger::FrameWord;
 use serix_core::{DomainId, NodeId};
@@ -30,13 +30,15 @@ fn error(error: GrantError) -> Error {
 pub(crate) struct Granting {
     delegation: u32,
     claim: Claim,
+    /// It failed, or another came before it was done: the frames go back.
+    undone: bool,
 }
 
 impl Kernel {
     /// Delegates part of a slot's range to a domain; the slot of the delegation and the token.
     ///
     /// Frames change owner step by step, after the delegation is recorded: calling again with the same arguments goes
-    /// on. A frame that is mapped, pinned or claimed cannot change owner: `Busy` until it is not, then call again.
+    /// on. A frame that is mapped, pinned or claimed cannot change owner: then all go back, and the answer is `Busy`.
     pub(crate) fn grant(
         &mut self,
         domain: u32,
@@ -64,29 +66,48 @@ impl Kernel {
             count,
             audience: receiver.0,
         };
+        if let Some(known) = self.resources.domains.get(domain).ok_or(Error::Dead)?.granting {
+            let same = Claim { node: 0, generation: 0, ..known.claim } == claim;
+            if known.undone || !same {
+                self.undo_grant(domain, known)?;
+                if same {
+                    return Err(Error::Busy);
+                }
+            }
+        }
         let granting = self.granting(domain, &from, claim)?;
         if from.kind == Kind::Frames {
             let giver = self.resources.domains.get(domain).ok_or(Error::Dead)?.id;
-            self.resources.move_frames(range.base(), range.count(), giver, receiver)?;
+            match self.resources.move_frames(range.base(), range.count(), giver, receiver) {
+                Err(Error::Busy) => {
+                    self.undo_grant(domain, granting)?;
+                    return Err(Error::Busy);
+                }
+                other => other?,
+            }
             self.resources.domains.get_mut(domain).ok_or(Error::Dead)?.granting = None;
         }
         Ok((granting.delegation, self.sealer.seal(&granting.claim)))
     }
 
+    /// Gives the frames of a delegation that did not come about back, step by step, then forgets it.
+    fn undo_grant(&mut self, domain: u32, granting: Granting) -> Result<(), Error> {
+        let owner = self.resources.domains.get_mut(domain).ok_or(Error::Dead)?;
+        owner.granting = Some(Granting { undone: true, ..granting });
+        let (giver, receiver) = (owner.id, DomainId(granting.claim.audience));
+        let (base, count) = (granting.claim.base, granting.claim.count);
+        self.resources.move_back(base, count.into(), giver, receiver)?;
+        self.resources.clear_slot(domain, granting.delegation)?;
+        self.drop_node(NodeId(granting.claim.node));
+        self.resources.domains.get_mut(domain).ok_or(Error::Dead)?.granting = None;
+        Ok(())
+    }
+
     /// The delegation of this claim: the one under way, or a new one.
     fn granting(&mut self, domain: u32, from: &Binding, wanted: Claim) -> Result<Granting, Error> {
         let under_way = self.resources.domains.get(domain).ok_or(Error::Dead)?.granting;
-        if let Some(known) = under_way
-            && GrantTree::is_current(
-                &self.resources,
-                NodeId(known.claim.node),
-                known.claim.generation,
-            )
-            && wanted.kind == Kind::Frames
-        {
-            let same =
-                Claim { node: wanted.node, generation: wanted.generation, ..known.claim } == wanted;
-            return if same { Ok(known) } else { Err(Error::Busy) };
+        if let Some(known) = under_way.filter(|_| wanted.kind == Kind::Frames) {
+            return Ok(known);
         }
         let range = Extent::new(wanted.base, wanted.count.into()).ok_or(Error::BadArgument)?;
         let receiver = DomainId(wanted.audience);
@@ -96,7 +117,8 @@ impl Kernel {
         let binding = Binding { delegation: true, node, generation, range, ..*from };
         let delegation =
             self.resources.enter(domain, binding).inspect_err(|_| self.drop_node(node))?;
-        let granting = Granting { delegation, claim: Claim { node: node.0, generation, ..wanted } };
+        let claim = Claim { node: node.0, generation, ..wanted };
+        let granting = Granting { delegation, claim, undone: false };
         if wanted.kind == Kind::Frames {
             self.resources.domains.get_mut(domain).ok_or(Error::Dead)?.granting = Some(granting);
         }
@@ -117,6 +139,34 @@ impl Kernel {
 }
 
 impl Resources {
+    /// Gives frames that `move_frames` moved back, a bounded number at a time. One that the receiver uses already stays
+    /// with it.
+    fn move_back(
+        &mut self,
+        base: u64,
+        count: u64,
+        giver: DomainId,
+        receiver: DomainId,
+    ) -> Result<(), Error> {
+        let mut moved = 0;
+        for frame in base..base + count {
+            if moved == OWNERS_PER_STEP {
+                return Err(Error::Again);
+            }
+            let number = FrameNumber(frame as u32);
+            if self.ledger.word(Frame(number.0)).map(FrameWord::owner) != Some(receiver) {
+                continue;
+            }
+            while self.frames.unmap_one(number) {}
+            if self.frames.pins(number) == 0
+                && self.ledger.transfer(Frame(number.0), receiver, giver).is_ok()
+            {
+                moved += 1;
+            }
+        }
+        Ok(())
+    }
+
     /// Changes the owner of frames from `giver` to `receiver`, a bounded number at a time.
     fn move_frames(
         &mut self,

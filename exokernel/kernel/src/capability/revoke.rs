@@ -202,7 +202,19 @@ impl Kernel {
             .get(index)
             .and_then(|domain| self.resources.node(domain.node))
             .and_then(|node| self.resources.index_of(node.owner()))
-            .unwrap_or(0)
+            .unwrap_or(self.first_domain)
+    }
+
+    /// Whether a domain is another one, or paid for it, or for one that did.
+    pub(crate) fn is_ancestor(&self, index: u32, of: u32) -> bool {
+        let mut at = of;
+        while at != index {
+            if at == self.first_domain {
+                return false;
+            }
+            at = self.domain_payer(at);
+        }
+        true
     }
 
     /// Any object of a kind that a domain has.

@@ -65,7 +65,7 @@ impl Kernel {
         environment: u32,
         parameters: &DispatcherParameters,
     ) -> Result<u64, Error> {
-        let space = self.environments.get(environment).ok_or(Error::Dead)?;
+        let space = self.live_environment(environment)?;
         let (domain, root) = (space.domain, space.root.frame());
         let number = space.dispatchers.iter().position(Option::is_none).ok_or(Error::TableFull)?;
         let entries = entries(parameters).ok_or(Error::BadArgument)?;
@@ -142,7 +142,7 @@ impl Kernel {
 
     /// A dispatcher by its number in the environment.
     pub(crate) fn dispatcher_of(&self, environment: u32, number: u64) -> Result<u32, Error> {
-        let space = self.environments.get(environment).ok_or(Error::Dead)?;
+        let space = self.live_environment(environment)?;
         let number = usize::try_from(number).map_err(|_| Error::BadArgument)?;
         if number >= MAX_DISPATCHERS {
             return Err(Error::BadArgument);

@@ -137,10 +137,8 @@ impl Kernel {
 
     /// The bytes of a submission as runs of frames that the domain owns and may use for DMA.
     fn runs(&self, domain: u32, submission: &Submission, device_writes: bool) -> Result<Runs, u32> {
-        let mut rights = Rights::DMA;
-        if device_writes {
-            rights = rights.with(Rights::WRITE);
-        }
+        let access = if device_writes { Rights::WRITE } else { Rights::READ };
+        let rights = Rights::DMA.with(access);
         let binding = self
             .resources
             .lookup(domain, submission.frames, Kind::Frames, rights)

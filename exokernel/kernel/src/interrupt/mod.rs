@@ -7,6 +7,8 @@ use serix_hal::cpu::{Context, registers};
 
 const PAGE_FAULT: u64 = 14;
 const NMI: u64 = 2;
+const DOUBLE_FAULT: u64 = 8;
+const MACHINE_CHECK: u64 = 18;
 const EXCEPTIONS: u64 = 32;
 
 /// A trap of user code. A fault that the dispatcher takes needs no lock and no scheduling.
@@ -15,8 +17,10 @@ pub(crate) extern "sysv64" fn trap(context: &mut Context) {
     if vector >= EXCEPTIONS {
         return interrupt(vector as u8);
     }
-    if vector == NMI {
-        return;
+    match vector {
+        NMI => return,
+        DOUBLE_FAULT | MACHINE_CHECK => panic!("exception {vector} while ring 3 ran"),
+        _ => {}
     }
     let address = if vector == PAGE_FAULT { registers::fault_address() } else { 0 };
     if !context.deliver_fault(vector, context.registers.error_code, address) {

@@ -84,6 +84,7 @@ impl Kernel {
     fn open(&mut self, space: Space) -> Result<(&Root, u32, &mut Resources), Error> {
         let (root, domain) = match space {
             Space::Environment(index) => {
+                self.live_environment(index)?;
                 let environment = self.environments.get(index).ok_or(Error::Dead)?;
                 (&environment.root, environment.domain)
             }
@@ -117,14 +118,14 @@ impl Kernel {
         first: u64,
         flags: MapFlags,
     ) -> Result<u64, Error> {
-        let count = range.count.min(PAGES_PER_CALL);
         let binding = self.resources.lookup(caller, frames, Kind::Frames, Rights::MAP)?;
         let limits = limits(binding.rights);
         if !limits.allows(flags) {
             return Err(Error::Denied);
         }
         let flags = flags.with(limits);
-        let units = binding.range.part(first, count).ok_or(Error::BadArgument)?;
+        let units = binding.range.part(first, range.count).ok_or(Error::BadArgument)?;
+        let count = range.count.min(PAGES_PER_CALL);
         let (root, domain, resources) = self.open(space)?;
         let done =
             resources.map_frames(root, domain, range.address, units.base() as u32, count, flags)?;
@@ -162,6 +163,8 @@ impl Kernel {
         target: u32,
         range: PageRange,
     ) -> Result<u64, Error> {
+        self.live_environment(source)?;
+        self.live_environment(target)?;
         let from = self.environments.get(source).ok_or(Error::Dead)?;
         let to = self.environments.get(target).ok_or(Error::Dead)?;
         if from.domain != to.domain || source == target {

@@ -85,6 +85,15 @@ impl Kernel {
         self.resources.lookup(caller, slot, Kind::Environment, rights).map(|binding| binding.object)
     }
 
+    /// An environment that is not being destroyed.
+    pub(crate) fn live_environment(&self, index: u32) -> Result<&Environment, Error> {
+        self.environments
+            .get(index)
+            .map(|space| &**space)
+            .filter(|space| !space.ending)
+            .ok_or(Error::Dead)
+    }
+
     /// Attaches a subtree of the same domain, or detaches what is there.
     pub(crate) fn attach(
         &mut self,
@@ -93,7 +102,10 @@ impl Kernel {
         subtree: Option<u32>,
         writable: bool,
     ) -> Result<(), Error> {
-        let slot = u16::try_from(top_slot).map_err(|_| Error::BadArgument)?;
+        if top_slot >= USER_TOP_SLOTS {
+            return Err(Error::BadArgument);
+        }
+        let slot = top_slot as u16;
         let space = self.environments.get_mut(environment).ok_or(Error::Dead)?;
         if space.ending {
             return Err(Error::Dead);
@@ -135,7 +147,7 @@ impl Kernel {
         let Some(space) = self.environments.get_mut(index) else { return false };
         if !space.ending {
             space.ending = true;
-            let dispatchers = space.dispatchers;
+            let dispatchers = core::mem::take(&mut space.dispatchers);
             dispatchers
                 .into_iter()
                 .flatten()

@@ -19,8 +19,8 @@ impl Kernel {
         count: u64,
     ) -> Result<u64, Error> {
         let binding = self.resources.lookup(caller, frames, Kind::Frames, Rights::MAP)?;
-        let count = count.min(FRAMES_PER_CALL);
         let units = binding.range.part(first, count).ok_or(Error::BadArgument)?;
+        let count = count.min(FRAMES_PER_CALL);
         let mut done = 0;
         while done < count {
             match self.fund_one(domain, (units.base() + done) as u32) {

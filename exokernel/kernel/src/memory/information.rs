@@ -17,6 +17,7 @@ pub(crate) struct Check {
 impl Kernel {
     /// Maps the information page read-only.
     pub(crate) fn map_info(&mut self, environment: u32, address: u64) -> Result<(), Error> {
+        self.live_environment(environment)?;
         let space = self.environments.get(environment).ok_or(Error::Dead)?;
         let (frames, mut source) = self.resources.tables(space.domain).ok_or(Error::Dead)?;
         let leaf = space.root.leaf_for(frames, address, &mut source).map_err(map_error)?;

@@ -6,6 +6,7 @@ use serix_abi::map::{Grant, SlotInfo};
 use serix_abi::start::EndReason;
 use serix_abi::token::{Kind, MAX_TOKEN_SIZE, ROOT_SIZE, Rights};
 use serix_abi::{Error, FOREVER};
+use serix_core::NodeId;
 use serix_core::extent::Extent;
 use serix_hal::memory::user;
 
@@ -33,23 +34,27 @@ impl Kernel {
         let slot = slot(arguments[0])?;
         let binding = self.resources.slot(caller.domain, slot)?;
         let current = self.resources.binding(caller.domain, slot).is_ok();
-        // An object's maker holds its only sure name: it must end the object first.
-        let keeps =
-            matches!(binding.kind, Kind::Environment | Kind::Domain | Kind::Subtree | Kind::Ring);
-        if current && (binding.delegation || (keeps && binding.rights.has(Rights::CONTROL))) {
-            return Err(Error::Busy);
-        }
-        let own_event = |event: &crate::ipc::event::Event| {
-            event.domain == caller.domain && event.node == binding.node
-        };
-        if current
-            && binding.kind == Kind::Event
-            && self.events.get(binding.object).is_some_and(|event| own_event(event))
-        {
+        // The object's own node is bound in its maker's slot alone: the maker ends the object first.
+        let keeps = self.node_of_object(binding.kind, binding.object) == Some(binding.node);
+        if current && keeps && binding.kind == Kind::Event {
             self.event_end(binding.object);
+        } else if current && (binding.delegation || keeps) {
+            return Err(Error::Busy);
         }
         self.resources.clear_slot(caller.domain, slot)?;
         Ok(Outcome::Value(0))
+    }
+
+    /// The node that an object was made with.
+    fn node_of_object(&self, kind: Kind, index: u32) -> Option<NodeId> {
+        match kind {
+            Kind::Environment => self.environments.get(index).map(|object| object.node),
+            Kind::Subtree => self.subtrees.get(index).map(|object| object.node),
+            Kind::Domain => self.resources.domains.get(index).map(|object| object.node),
+            Kind::Ring => self.rings.get(index).map(|object| object.node),
+            Kind::Event => self.events.get(index).map(|object| object.node),
+            _ => None,
+        }
     }
 
     pub(super) fn call_grant(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
@@ -103,7 +108,7 @@ impl Kernel {
             self.drop_node(node);
             return Err(Error::NoFrames);
         };
-        self.resources.domains.insert(frame, Domain::new(id, node, signal));
+        self.resources.insert_domain(frame, Domain::new(id, node, signal));
         let rights = Rights::CONTROL.with(Rights::GRANT);
         value(self.resources.bind_node(caller.domain, node, rights, index).inspect_err(|_| {
             self.domain_free(index);
@@ -117,7 +122,7 @@ impl Kernel {
     ) -> CallResult {
         let slot = slot(arguments[0])?;
         let index = self.domain_in(caller, slot)?;
-        if index == caller.domain {
+        if self.is_ancestor(index, caller.domain) {
             return Err(Error::BadArgument);
         }
         self.domain_stop(index, EndReason::Destroyed, 0);

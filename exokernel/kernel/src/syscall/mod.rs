@@ -21,18 +21,30 @@ pub(crate) extern "sysv64" fn native(
     f: u64,
     number: u64,
 ) -> Reply {
-    let Some(call) = Call::from_number(number as u32) else {
-        return Reply { status: Error::BadCall as u64, value: 0 };
-    };
-    if call == Call::Null {
+    if number as u32 == Call::Null as u32 {
         return Reply { status: 0, value: 0 };
     }
+    call_kernel([a, b, c, d, e, f], number as u32)
+}
+
+/// Every call but the first: kept apart, so that the shortest way in and out saves no register that it does not need.
+#[inline(never)]
+fn call_kernel(arguments: Arguments, number: u32) -> Reply {
+    let Some(call) = Call::from_number(number) else {
+        return Reply { status: Error::BadCall as u64, value: 0 };
+    };
     let mut kernel = lock();
-    match kernel.dispatch(call, [a, b, c, d, e, f]) {
+    let caller = kernel.core.running;
+    let reply = match kernel.dispatch(call, arguments) {
         Ok(Outcome::Value(value)) => Reply { status: 0, value },
         Ok(Outcome::Switch) => run(kernel),
         Err(error) => Reply { status: error as u64, value: 0 },
+    };
+    if kernel.core.running != caller {
+        // The call ended its own caller: there is nobody to reply to.
+        run(kernel);
     }
+    reply
 }
 
 /// Who called.
