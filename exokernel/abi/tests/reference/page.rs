@@ -183,7 +183,8 @@ fn map_flags() -> String {
 fn numbers() -> String {
     let mut out = String::from("## Numbers\n\n| what | value |\n| --- | --- |\n");
     let mut row = |what: &str, value: u64| {
-        let value = if value >= 0x1000 { format!("{value:#x}") } else { value.to_string() };
+        let hexadecimal = value >= 0x1000 || what.ends_with("selector");
+        let value = if hexadecimal { format!("{value:#x}") } else { value.to_string() };
         let _ = writeln!(out, "| {what} | {value} |");
     };
     row("first mappable address", layout::USER_START);
