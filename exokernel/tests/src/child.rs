@@ -29,6 +29,9 @@ pub const FRAMES_USED: u64 = 4 + ACCOUNT;
 /// Where the arena holds what calls of this module read.
 const SCRATCH: usize = arena::SIZE - 256;
 
+/// The slice that tests give away; they keep those before it.
+const GIVEN_SLICE: u64 = 4;
+
 /// One operation of a script.
 #[derive(Clone, Copy, Debug)]
 pub enum Operation {
@@ -40,8 +43,8 @@ pub enum Operation {
     Write(u64, u64),
     /// Goes on at an address.
     Jump(u64),
-    /// Runs for ever.
-    Spin,
+    /// Runs for ever, with this in rdi.
+    Spin(u64),
 }
 
 impl Operation {
@@ -55,7 +58,7 @@ impl Operation {
             Self::Read(address, wanted) => [-3_i64 as u64, address, 0, 0, 0, 0, 0, wanted],
             Self::Write(address, value) => [-4_i64 as u64, address, value, 0, 0, 0, 0, 0],
             Self::Jump(address) => [-5_i64 as u64, address, 0, 0, 0, 0, 0, 0],
-            Self::Spin => [-2_i64 as u64, 0, 0, 0, 0, 0, 0, 0],
+            Self::Spin(value) => [-2_i64 as u64, value, 0, 0, 0, 0, 0, 0],
         }
     }
 }
@@ -119,6 +122,10 @@ pub fn event() -> Result<Slot, Error> {
     call(Call::EventCreate, &[]).map(|slot| Slot(slot as u32))
 }
 
+fn make_domain(event: Slot) -> Result<Slot, Error> {
+    call(Call::DomainCreate, &[event.0.into(), 1]).map(|slot| Slot(slot as u32))
+}
+
 /// Puts bytes into a frame of the session's own, which is mapped nowhere afterwards.
 ///
 /// # Errors
@@ -139,14 +146,28 @@ pub fn fill(session: &mut Session, unit: u64, bytes: &[u8]) -> Result<(), Error>
     session.unmap(session.environment, address, 1)
 }
 
+/// Where the script's page holds bytes of the test's choice: tokens.
+pub const BYTES: u64 = SCRIPT + BYTES_AT as u64;
+const BYTES_AT: usize = 3072;
+
+/// What is in a child's script page.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Script<'a> {
+    /// What its dispatcher runs.
+    pub operations: &'a [Operation],
+    /// At [`BYTES`].
+    pub bytes: &'a [u8],
+}
+
 /// Puts a script into a frame.
-fn fill_script(session: &mut Session, unit: u64, script: &[Operation]) -> Result<(), Error> {
+fn fill_script(session: &mut Session, unit: u64, script: Script<'_>) -> Result<(), Error> {
     let mut bytes = [0; PAGE_SIZE];
     let end = [-1_i64 as u64, 0, 0, 0, 0, 0, 0, 0];
-    let operations = script.iter().map(|operation| operation.words()).chain([end]);
-    for (place, word) in bytes.chunks_exact_mut(8).zip(operations.flatten()) {
+    let words = script.operations.iter().map(|operation| operation.words()).chain([end]).flatten();
+    for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
     }
+    bytes[BYTES_AT..BYTES_AT + script.bytes.len()].copy_from_slice(script.bytes);
     fill(session, unit, &bytes)
 }
 
@@ -159,7 +180,48 @@ impl Child {
         session: &mut Session,
         event: Slot,
         extra: u64,
-        script: &[Operation],
+        script: Script<'_>,
+    ) -> Result<Self, Error> {
+        let domain = make_domain(event)?;
+        Self::made(session, domain, extra, script, &[])
+    }
+
+    /// As [`Self::new`], with one more frame, the last, that holds `page`.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_code(
+        session: &mut Session,
+        event: Slot,
+        script: Script<'_>,
+        page: &[u8],
+    ) -> Result<Self, Error> {
+        let domain = make_domain(event)?;
+        Self::made(session, domain, 1, script, page)
+    }
+
+    /// As [`Self::new`], with bytes at [`BYTES`] that are made for the new domain, and what else came of it.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and of `bytes`.
+    pub fn with_bytes<const N: usize, T>(
+        session: &mut Session,
+        event: Slot,
+        operations: &[Operation],
+        bytes: impl FnOnce(&Session, Slot) -> Result<([u8; N], T), Error>,
+    ) -> Result<(Self, T), Error> {
+        let domain = make_domain(event)?;
+        let (bytes, other) = bytes(session, domain)?;
+        let script = Script { operations, bytes: &bytes };
+        Ok((Self::made(session, domain, 0, script, &[])?, other))
+    }
+
+    fn made(
+        session: &mut Session,
+        domain: Slot,
+        extra: u64,
+        script: Script<'_>,
+        last_page: &[u8],
     ) -> Result<Self, Error> {
         let count = FRAMES_USED + extra;
         let first = session.take_frames(count);
@@ -167,8 +229,9 @@ impl Child {
         fill_script(session, first + 1, script)?;
         fill(session, first + 2, &[])?;
         fill(session, first + 3, &[])?;
-        let domain =
-            call(Call::DomainCreate, &[event.0.into(), 1]).map(|slot| Slot(slot as u32))?;
+        if extra > 0 {
+            fill(session, first + count - 1, last_page)?;
+        }
         let (frames, token) = grant(session.frames, first, count, frame_rights(), domain)?;
         session.fund(domain, frames, 4, ACCOUNT)?;
         let none = serix_abi::NO_SLOT.into();
@@ -207,6 +270,26 @@ impl Child {
             upcalls_disabled: 1,
             ..DispatcherParameters::default()
         }
+    }
+
+    /// Runs it with these parameters until it ends; why it did.
+    ///
+    /// # Errors
+    /// `TimedOut` if it runs for five seconds; `Denied` if the session has no slices to give.
+    pub fn run(
+        &self,
+        session: &Session,
+        event: Slot,
+        parameters: &DispatcherParameters,
+    ) -> Result<(u32, u32), Error> {
+        const PATIENCE_NS: u64 = 5_000_000_000;
+        raw::dispatcher(self.environment, parameters)?;
+        let slices = session.slices.ok_or(Error::Denied)?;
+        call(Call::SliceAssign, &[slices.0.into(), GIVEN_SLICE, 1, self.domain.0.into()])?;
+        let deadline = raw::now_ns() + PATIENCE_NS;
+        call(Call::EventWait, &[event.0.into(), 1, deadline])?;
+        let status = call(Call::DomainStatus, &[self.domain.0.into()])?;
+        Ok(((status >> 32) as u32, status as u32))
     }
 
     /// Ends it and takes everything back.

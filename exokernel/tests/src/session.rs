@@ -31,6 +31,8 @@ pub struct Session {
     pub link: Option<Slot>,
     /// The first disk, with its sectors.
     pub disk: Option<(Slot, u64)>,
+    /// Its slices of the first core.
+    pub slices: Option<Slot>,
     next_frame: u64,
     next_address: u64,
 }
@@ -60,6 +62,7 @@ impl Session {
             log,
             link: find(Purpose::Link).map(bind).transpose()?,
             disk: disk.map(|token| Ok((bind(token)?, token.count))).transpose()?,
+            slices: find(Purpose::Slices).map(bind).transpose()?,
             next_frame: start.frames_used,
             next_address: TEST_ADDRESS,
         };
@@ -167,6 +170,15 @@ impl Session {
     pub fn fund_self(&mut self, count: u64) -> Result<(), Error> {
         let first = self.take_frames(count);
         self.fund(Slot::NONE, self.frames, first, count)
+    }
+
+    /// Addresses of the start block: its frames are of a delegation without a token.
+    #[must_use]
+    pub fn start_block_pages(&self) -> core::ops::Range<u64> {
+        let page = PAGE_SIZE as u64 - 1;
+        let start = core::ptr::from_ref(self.start).addr() as u64;
+        let end = self.start.manifest_address + self.start.manifest_size;
+        start & !page..(end + page) & !page
     }
 
     /// The session's part of the manifest.

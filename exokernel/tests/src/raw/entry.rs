@@ -70,6 +70,8 @@ serix_test_fault:
     // Not `iretq`: emulators up to QEMU 9.0 read its operands as the kernel would, which SMAP forbids.
     pop qword ptr [rip + {resume}]
     lea rsp, [rsp + 8]
+    // A single step is over.
+    and qword ptr [rsp], ~0x100
     popfq
     pop rsp
     jmp qword ptr [rip + {resume}]
@@ -157,6 +159,12 @@ pub fn foreign_stub() -> u64 {
     (&raw const serix_test_foreign).addr() as u64
 }
 
+/// An address that can be read.
+#[must_use]
+pub fn code_address() -> u64 {
+    fault_stub() & !7
+}
+
 /// The agent's code; it may be copied to any address.
 #[must_use]
 pub fn agent_code() -> &'static [u8] {
@@ -201,7 +209,7 @@ extern "C" fn unexpected() -> ! {
 /// # Errors
 /// As `DispatcherEntries`.
 pub fn open(session: &Session) -> Result<(), Error> {
-    guard::set_program(session.start.memory_end, session.environment.0);
+    guard::set_program(session.start, session.environment);
     entries(session, &DispatcherParameters::default())
 }
 

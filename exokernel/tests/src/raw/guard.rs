@@ -5,13 +5,18 @@ use serix_abi::dispatcher::DispatcherParameters;
 use serix_abi::layout::{TOP_SLOT_SIZE, USER_END};
 use serix_abi::map::MapRequest;
 use serix_abi::{Call, PAGE_SIZE};
-use serix_session::IMAGE_ADDRESS;
+use serix_session::{IMAGE_ADDRESS, SessionStart};
+use serix_sys::Slot;
 
 use super::entry::{fault_stub, foreign_stub};
 use crate::arena;
 
 /// First address after image, start block and stack.
 static MEMORY_END: AtomicU64 = AtomicU64::new(IMAGE_ADDRESS + TOP_SLOT_SIZE);
+/// Frames before this one hold the program.
+static FIRST_FREE_UNIT: AtomicU64 = AtomicU64::new(u64::MAX);
+/// Slices that a test keeps for itself.
+const SLICES_KEPT: u64 = 4;
 /// The slot that is known to be the own environment.
 static ENVIRONMENT: AtomicU64 = AtomicU64::new(u64::MAX);
 /// Latest deadline that a test waits for, in nanoseconds: six days of uptime, which no test reaches.
@@ -22,10 +27,11 @@ pub const NOWHERE: u64 = 0x10_0000_0000;
 const OWN_TOP_SLOT: u64 = 252;
 const PAGE: u64 = PAGE_SIZE as u64;
 
-/// Tells how much of session memory is in use, and which slot is the own environment.
-pub(super) fn set_program(memory_end: u64, environment: u32) {
-    MEMORY_END.store(memory_end, Ordering::Relaxed);
-    ENVIRONMENT.store(environment.into(), Ordering::Relaxed);
+/// Tells how much of session memory is in use, which frames, and which slot is the own environment.
+pub(super) fn set_program(start: &SessionStart, environment: Slot) {
+    MEMORY_END.store(start.memory_end, Ordering::Relaxed);
+    FIRST_FREE_UNIT.store(start.frames_used, Ordering::Relaxed);
+    ENVIRONMENT.store(environment.0.into(), Ordering::Relaxed);
 }
 
 fn bytes_in_use() -> u64 {
@@ -87,6 +93,8 @@ pub fn harms(call: Call, arguments: &[u64; 6]) -> bool {
     match call {
         Call::Exit | Call::EnvironmentLeave => true,
         Call::EventWait => c > PATIENCE,
+        Call::SliceAssign => b < SLICES_KEPT,
+        Call::RingCreate => b < FIRST_FREE_UNIT.load(Ordering::Relaxed),
         Call::MapRange => is_own(a, b, e),
         Call::Unmap | Call::Protect => is_own(a, b, c),
         Call::CopyRange => is_own(environment, c, d),

@@ -10,9 +10,13 @@ mod guard;
 mod probe;
 mod syscall;
 
-pub use entry::{agent_code, entries, fault_stub, foreign_stub, manifest_text, open, set_current};
+pub use entry::{
+    agent_code, code_address, entries, fault_stub, foreign_stub, manifest_text, open, set_current,
+};
 pub use guard::{NOWHERE, harms};
-pub use probe::{Fault, execute, faults, read, write};
+pub use probe::{
+    Fault, execute, faults, gs_base_across_entries, now_ns, read, read_with_flags, write,
+};
 pub use syscall::{
     Registers, call, call_number, call_with_registers, dispatcher, foreign, foreign_with_flags,
     measured,

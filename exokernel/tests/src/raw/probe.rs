@@ -2,6 +2,8 @@
 
 use core::arch::asm;
 use core::sync::atomic::Ordering;
+use serix_abi::info::InfoPage;
+use serix_session::INFO_ADDRESS;
 
 use super::entry::{FAULTS, NOTED, RECOVER};
 use super::guard;
@@ -63,6 +65,54 @@ pub fn read(address: u64) -> Result<u64, Fault> {
     outcome(before).map(|()| value)
 }
 
+/// Reads the word at an address with these flags set.
+///
+/// # Errors
+/// The fault.
+pub fn read_with_flags(address: u64, flags: u64) -> Result<u64, Fault> {
+    let before = faults();
+    let value;
+    // SAFETY: as in `read`; flags are put back before Rust code goes on, on either way.
+    unsafe {
+        asm!(
+            "lea {value}, [rip + 2f]",
+            "mov [rip + {recover}], {value}",
+            "pushfq",
+            "push {flags}",
+            "popfq",
+            "mov {value}, [{address}]",
+            "2:",
+            "popfq",
+            value = out(reg) value,
+            address = in(reg) address,
+            flags = in(reg) flags,
+            recover = sym RECOVER,
+        );
+    }
+    outcome(before).map(|()| value)
+}
+
+/// What GS base is after it was set to `base`, the kernel was entered by calls, a fault and a yield, and before it is set
+/// back.
+#[must_use]
+pub fn gs_base_across_entries(base: u64) -> u64 {
+    let (after, old): (u64, u64);
+    // SAFETY: this code does not use GS; FSGSBASE is on, as 0002-kernel-abi.md says.
+    unsafe {
+        asm!("rdgsbase {}", out(reg) old, options(nostack, nomem));
+        asm!("wrgsbase {}", in(reg) base, options(nostack, nomem));
+    }
+    let _ = serix_sys::call::null();
+    let _ = read(super::NOWHERE);
+    let _ = serix_sys::call::yield_slice();
+    // SAFETY: as above.
+    unsafe {
+        asm!("rdgsbase {}", out(reg) after, options(nostack, nomem));
+        asm!("wrgsbase {}", in(reg) old, options(nostack, nomem));
+    }
+    after
+}
+
 /// Writes a word to an address, which is not memory of the program.
 ///
 /// # Errors
@@ -118,4 +168,11 @@ pub fn execute(address: u64) -> Result<(), Fault> {
         );
     }
     outcome(before)
+}
+
+/// Nanoseconds of the TSC clock, by the information page that `init` mapped.
+#[must_use]
+pub fn now_ns() -> u64 {
+    // SAFETY: the session's creator mapped the page there for good; all that changes in it are atomics.
+    serix_sys::time::now_ns(unsafe { &*(INFO_ADDRESS as *const InfoPage) })
 }

@@ -3,7 +3,7 @@
 use serix_abi::token::{Caveat, Kind, Range, Rights};
 use serix_abi::{Call, Error};
 use serix_kernel_tests::attenuate::Token;
-use serix_kernel_tests::child::{Child, event, frame_rights, grant, until_done};
+use serix_kernel_tests::child::{Child, Script, event, frame_rights, grant, until_done};
 use serix_kernel_tests::raw::{self, NOWHERE, call};
 use serix_kernel_tests::session::DATA;
 use serix_kernel_tests::{Check, Session, Test, arena, ensure, ensure_eq, tests};
@@ -118,7 +118,7 @@ fn attenuated_rights_bind_so(session: &mut Session) -> Check {
 
 fn grant_moves_frames_and_revoke_brings_them_back(session: &mut Session) -> Check {
     let event = event()?;
-    let child = Child::new(session, event, 4, &[])?;
+    let child = Child::new(session, event, 4, Script::default())?;
     let (first, count, frames, domain) = (child.first, child.count, child.frames, child.domain);
     let address = session.take_addresses(1);
     let own = |session: &Session, unit| session.map(session.environment, address, unit, 1, DATA);
@@ -265,7 +265,7 @@ fn domains_come_and_go(session: &mut Session) -> Check {
 
 fn destroyed_domains_leave_no_names(session: &mut Session) -> Check {
     let event = event()?;
-    let child = Child::new(session, event, 0, &[])?;
+    let child = Child::new(session, event, 0, Script::default())?;
     let (environment, frames) = (child.environment, child.frames);
     until_done(Call::DomainDestroy, child.domain)?;
     let signalled = call(Call::EventWait, &[event.0.into(), 1, 0]);

@@ -3,7 +3,7 @@
 use serix_abi::dispatcher::DispatcherParameters;
 use serix_abi::map::MapFlags;
 use serix_abi::{Call, Error, NO_SLOT};
-use serix_kernel_tests::child::{self, Child, event, until_done};
+use serix_kernel_tests::child::{self, Child, Script, event, until_done};
 use serix_kernel_tests::raw::{self, call};
 use serix_kernel_tests::session::DATA;
 use serix_kernel_tests::{Check, Session, Test, arena, ensure, ensure_eq, tests};
@@ -89,7 +89,7 @@ fn copy_refuses_what_it_should(session: &mut Session) -> Check {
     refuses_bad_slots(Call::CopyRange, &others, |slot| [slot, own, page, 1, 0, 0])?;
     refuses_bad_slots(Call::CopyRange, &others, |slot| [own, slot, page, 1, 0, 0])?;
     let event = event()?;
-    let child = Child::new(session, event, 0, &[])?;
+    let child = Child::new(session, event, 0, Script::default())?;
     let foreign = [own, child.environment.0.into(), page, 1];
     let answer = call(Call::CopyRange, &foreign);
     ensure!(matches!(answer, Err(Error::BadArgument | Error::Denied)), "foreign: {answer:?}");
@@ -118,7 +118,7 @@ fn bad_parameters(good: &DispatcherParameters) -> [(&'static str, DispatcherPara
 
 fn dispatchers_refuse_bad_parameters(session: &mut Session) -> Check {
     let event = event()?;
-    let child = Child::new(session, event, 1, &[])?;
+    let child = Child::new(session, event, 1, Script::default())?;
     let good = child.parameters();
     for (name, parameters) in bad_parameters(&good) {
         let answer = raw::dispatcher(child.environment, &parameters);
@@ -179,7 +179,7 @@ fn yielding_refuses_what_cannot_run(session: &mut Session) -> Check {
     ensure!(answer.is_err(), "to an environment without dispatcher: {answer:?}");
     until_done(Call::EnvironmentDestroy, empty)?;
     let event = event()?;
-    let child = Child::new(session, event, 0, &[])?;
+    let child = Child::new(session, event, 0, Script::default())?;
     raw::dispatcher(child.environment, &child.parameters())?;
     let answer = call(Call::YieldTo, &[child.environment.0.into()]);
     ensure_eq!(answer, Err(Error::Denied), "to another domain");
@@ -189,7 +189,7 @@ fn yielding_refuses_what_cannot_run(session: &mut Session) -> Check {
 
 fn foreign_spaces_take_no_own_frames(session: &mut Session) -> Check {
     let event = event()?;
-    let child = Child::new(session, event, 0, &[])?;
+    let child = Child::new(session, event, 0, Script::default())?;
     let unit = session.take_frames(1);
     let answer = session.map(child.environment, child::STACK_END, unit, 1, DATA);
     ensure_eq!(answer, Err(Error::Denied), "own frame in the child's environment");
