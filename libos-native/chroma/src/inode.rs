@@ -246,7 +246,8 @@ pub trait Inode<P: Page>: Send + Sync + 'static {
 
     // Contents in pages: regular files behind the page cache.
 
-    /// Fills `pages` from page `first` of the file on. Holes, and bytes past the end, are zeroes.
+    /// Fills `pages` from page `first` of the file on. Holes are zeroes; bytes past the end mean
+    /// nothing, chroma zeroes them.
     fn read_pages<'a>(&'a self, first: u64, pages: &'a [P]) -> Reply<'a, ()> {
         let _ = (first, pages);
         Reply::fail(VfsError::NotSupported)

@@ -252,6 +252,8 @@ fn faults_of_the_writer_never_show_foreign_memory() {
         block_on(file.pwrite(offset, &mut from))
     };
     assert_eq!(write(0, 0, 10), Err(VfsError::Fault));
+    disk.vfs.shrink(1000);
+    disk.vfs.shrink(1000);
     // A whole page is replaced, but the memory ends in its middle: the rest stays what it was.
     assert_eq!(write(0, 1000, PAGE_SIZE), Ok(1000));
     assert_eq!(get(&file, 0, PAGE_SIZE)[..1000], new[..1000]);
@@ -335,6 +337,68 @@ fn mapped_pages_stay_and_are_written_again() {
     assert_eq!(disk.vfs.cache().dirty_count(), 0);
     let refused = block_on(file.map_page(3, false)).map(drop);
     assert_eq!(refused, Err(VfsError::NoDevice), "behind the end");
+}
+
+#[test]
+fn clean_mapped_pages_are_not_evicted() {
+    let disk = Disk::new(100);
+    let file = disk.make(b"/f");
+    put(&file, 0, &pattern(3 * PAGE_SIZE));
+    block_on(file.sync(false)).expect("a sync");
+    let page = block_on(file.map_page(2, false)).expect("a page");
+    disk.vfs.shrink(1000);
+    disk.vfs.shrink(1000);
+    assert_eq!(disk.vfs.cache().page_count(), 1);
+    put(&file, 2 * PAGE_SIZE as u64, b"seen");
+    let mut seen = [0; 4];
+    page.read(0, &mut seen);
+    assert_eq!(&seen, b"seen");
+    block_on(file.truncate(2 * PAGE_SIZE as u64 + 2)).expect("a size");
+    page.read(0, &mut seen);
+    assert_eq!(&seen, b"se\0\0", "behind the end a mapping shows zeroes");
+}
+
+#[test]
+fn a_read_under_way_does_not_bring_back_what_was_cut_off() {
+    let disk = Disk::new(100);
+    let file = disk.make(b"/f");
+    put(&file, 0, &pattern(PAGE_SIZE));
+    block_on(file.sync(false)).expect("a sync");
+    disk.vfs.shrink(1000);
+    disk.vfs.shrink(1000);
+    let mut bytes = [0; 200];
+    let mut into = &mut bytes[..];
+    let mut reply = file.pread(0, &mut into);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let polled = Future::poll(std::pin::Pin::new(&mut reply), &mut context);
+    assert!(polled.is_pending(), "the disk has given its bytes, the cache has none yet");
+    block_on(file.truncate(100)).expect("a size");
+    block_on(file.truncate(200)).expect("a size");
+    block_on(reply).expect("a read");
+    let mut expected = pattern(100);
+    expected.resize(200, 0);
+    assert_eq!(get(&file, 0, 300), expected);
+}
+
+#[test]
+fn a_write_to_a_clean_page_asks_for_space() {
+    let disk = Disk::new(100);
+    let file = disk.make(b"/f");
+    put(&file, 0, b"there");
+    block_on(file.sync(false)).expect("a sync");
+    disk.faults.is_full.store(true, Ordering::Relaxed);
+    let refused = block_on(file.pwrite(0, &mut &b"x"[..]));
+    assert_eq!(refused, Err(VfsError::NoSpace), "only dirty pages are known to have theirs");
+}
+
+#[test]
+fn a_change_that_fails_half_way_is_looked_up_again() {
+    let disk = Disk::new(100);
+    drop(disk.make(b"/f"));
+    disk.faults.lies_on_unlink.store(true, Ordering::Relaxed);
+    assert_eq!(block_on(disk.vfs.unlink(disk.at(), b"/f")), Err(VfsError::Io));
+    let found = block_on(disk.vfs.resolve(disk.at(), b"/f", ResolveFlags::empty()));
+    assert_eq!(found.err(), Some(VfsError::NotFound), "the file system knows, the cache forgot");
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub(crate) struct Faults {
     pub(crate) fail_reads: AtomicBool,
     pub(crate) fail_writes: AtomicBool,
     pub(crate) is_full: AtomicBool,
+    /// Removes the name and says that it failed.
+    pub(crate) lies_on_unlink: AtomicBool,
     pub(crate) page_reads: AtomicU64,
     pub(crate) read_requests: AtomicU64,
     pub(crate) page_writes: AtomicU64,
@@ -96,7 +98,8 @@ impl SlowInode {
             let part = bytes.get(start.min(bytes.len())..).unwrap_or_default();
             let len = part.len().min(PAGE_SIZE);
             page.write(0, &part[..len]);
-            page.zero(len, PAGE_SIZE - len);
+            // What lies behind the end on a disk is anything.
+            page.write(len, &[0xDD; PAGE_SIZE][len..]);
         }
     }
 
@@ -157,7 +160,11 @@ impl Inode<TestPage> for SlowInode {
         self.names.link(name, &own.names)
     }
     fn unlink<'a>(&'a self, name: &'a [u8]) -> Reply<'a, ()> {
-        self.names.unlink(name)
+        let removed = self.names.unlink(name);
+        match self.shared.check(&self.shared.faults.lies_on_unlink, VfsError::Io) {
+            Ok(()) => removed,
+            Err(error) => Reply::fail(error),
+        }
     }
     fn rmdir<'a>(&'a self, name: &'a [u8]) -> Reply<'a, ()> {
         self.names.rmdir(name)
