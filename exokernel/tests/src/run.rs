@@ -39,6 +39,10 @@ pub fn run(start: &'static SessionStart, groups: &[&[Test]]) -> i32 {
         let outcome = (test.run)(&mut session);
         report(test.name, &outcome, &mut passed, &mut failed);
     }
+    if session.has_option("fail") {
+        let asked = Err(crate::Failure::new(format_args!("the manifest asks for it")));
+        report("option fail", &asked, &mut passed, &mut failed);
+    }
     crate::raw::set_current("ledger");
     report("ledger: no violations", &check_ledger(&session), &mut passed, &mut failed);
     line(format_args!("DONE {passed} passed, {failed} failed"));

@@ -71,7 +71,9 @@ pub enum GptError {
 impl fmt::Display for GptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Device(BlockError::OutOfRange) => f.write_str("too small for a partition table"),
+            Self::Device(BlockError::OutOfRange) => {
+                f.write_str("is too small for a partition table")
+            }
             Self::Device(_) => f.write_str("cannot be read (device error)"),
             Self::NoTable => f.write_str("has no GPT partition table"),
             Self::BadCrc => f.write_str("has a damaged partition table (wrong CRC)"),
