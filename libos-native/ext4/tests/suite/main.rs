@@ -3,9 +3,12 @@
 //! What takes long runs only with `SERIX_LONG=1` in the environment; a part of it runs always.
 mod basics;
 mod common;
+mod corrupt;
 mod crash;
 mod faults;
+mod large;
 mod model;
 mod random;
+mod replay;
 mod vfs;
 mod xattrs;
