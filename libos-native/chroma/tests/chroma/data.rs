@@ -356,6 +356,15 @@ fn clean_mapped_pages_are_not_evicted() {
     block_on(file.truncate(2 * PAGE_SIZE as u64 + 2)).expect("a size");
     page.read(0, &mut seen);
     assert_eq!(&seen, b"se\0\0", "behind the end a mapping shows zeroes");
+    // And so it does when the page comes back from the disk, where anything is behind the end.
+    drop(page);
+    block_on(file.sync(false)).expect("a sync");
+    disk.vfs.shrink(1000);
+    disk.vfs.shrink(1000);
+    assert_eq!(disk.vfs.cache().page_count(), 0);
+    let page = block_on(file.map_page(2, false)).expect("a page");
+    page.read(0, &mut seen);
+    assert_eq!(&seen, b"se\0\0");
 }
 
 #[test]
