@@ -8,7 +8,7 @@ use core::ops::Range;
 /// Learns that pages left a file, to unmap them from programs.
 pub trait MappingObserver<P: Page>: Send + Sync + 'static {
     /// The pages of `range` are no longer those of the file. Called for files of which
-    /// [`crate::Vfs::page`] gave out pages, before the operation that took them away ends.
+    /// [`crate::File::map_page`] gave out pages, before the operation that took them away ends.
     fn pages_removed(&self, node: &Node<P>, range: Range<u64>);
 }
 
