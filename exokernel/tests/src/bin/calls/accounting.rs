@@ -111,7 +111,7 @@ fn mappings_end_at_the_account(session: &mut Session) -> Check {
 fn slices_need_a_slot(session: &mut Session) -> Check {
     let domain = call(Call::DomainCreate, &[NO_SLOT.into(), 0])?;
     let others = [session.frames, session.environment, session.log].map(|slot| slot.0.into());
-    refuses_bad_slots(Call::SliceAssign, &others, |slot| [slot, 0, 1, domain, 0, 0])?;
+    refuses_bad_slots(Call::SliceAssign, &others, |slot| [slot, 4, 1, domain, 0, 0])?;
     until_done(Call::DomainDestroy, Slot(domain as u32))?;
     Ok(())
 }

@@ -5,13 +5,15 @@ use serix_abi::Call;
 use serix_kernel_tests::child::event;
 use serix_kernel_tests::raw::{self, call};
 use serix_kernel_tests::session::DATA;
-use serix_kernel_tests::{Check, Random, Session, ensure, ensure_eq, program, run, tests};
+use serix_kernel_tests::{Check, Random, Session, ensure_eq, program, run, tests};
 use serix_session::SessionStart;
 
 program!(session);
 
 /// Pages that hold the secret.
 const PAGES: u64 = 128;
+/// How often it looks at least.
+const ROUNDS_MIN: u64 = 4;
 /// How long it looks, in nanoseconds, where the manifest says nothing.
 const PATIENCE_NS: u64 = 20_000_000_000;
 
@@ -26,7 +28,8 @@ fn its_memory_stays_its_own(session: &mut Session) -> Check {
     session.map(session.environment, pages, unit, PAGES, DATA)?;
     let (event, end) = (event()?, raw::now_ns() + patience);
     let mut rounds = 0;
-    while raw::now_ns() < end {
+    // On a busy host time may be over before it was tried often.
+    while raw::now_ns() < end || rounds < ROUNDS_MIN {
         fill(pages, rounds)?;
         let nap = raw::now_ns() + 50_000_000;
         let slept = call(Call::EventWait, &[event.0.into(), 1, nap]);
@@ -34,7 +37,6 @@ fn its_memory_stays_its_own(session: &mut Session) -> Check {
         compare(pages, rounds)?;
         rounds += 1;
     }
-    ensure!(rounds > 3, "it ran {rounds} times only");
     for page in 0..PAGES {
         let count = call(Call::MappingCount, &[session.frames.0.into(), unit + page]);
         ensure_eq!(count, Ok(1), "mappings of page {page}");
