@@ -303,6 +303,51 @@ impl Child {
     }
 }
 
+/// Another environment of the own domain, which runs a script when it is yielded to.
+pub struct Helper {
+    /// The environment.
+    pub environment: Slot,
+    /// The test's address of a page that the script sees at [`BYTES`]'s page, [`SCRIPT`].
+    pub script_page: u64,
+}
+
+impl Helper {
+    /// Makes one, with a dispatcher that has not run.
+    ///
+    /// # Errors
+    /// Of the call that failed.
+    pub fn new(session: &mut Session, operations: &[Operation]) -> Result<Self, Error> {
+        let first = session.take_frames(4);
+        fill(session, first, raw::agent_code())?;
+        fill_script(session, first + 1, Script { operations, bytes: &[] })?;
+        fill(session, first + 2, &[])?;
+        let none = u64::from(serix_abi::NO_SLOT);
+        let environment = Slot(call(Call::EnvironmentCreate, &[none, none])? as u32);
+        for (unit, address, flags) in [
+            (0, CODE, MapFlags::default()),
+            (1, SCRIPT, DATA),
+            (2, PAGE, DATA),
+            (3, STACK_END - 4096, DATA),
+        ] {
+            session.map(environment, address, first + unit, 1, flags)?;
+        }
+        let parameters = DispatcherParameters {
+            frames: session.frames.0,
+            unit: first as u32 + 2,
+            page_address: PAGE,
+            rip: CODE,
+            rsp: STACK_END,
+            argument: SCRIPT,
+            upcalls_disabled: 1,
+            ..DispatcherParameters::default()
+        };
+        raw::dispatcher(environment, &parameters)?;
+        let script_page = session.take_addresses(1);
+        session.map(session.environment, script_page, first + 1, 1, DATA)?;
+        Ok(Self { environment, script_page })
+    }
+}
+
 /// Rights on frames that tests delegate.
 #[must_use]
 pub const fn frame_rights() -> Rights {

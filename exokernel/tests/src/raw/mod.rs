@@ -15,7 +15,8 @@ pub use entry::{
 };
 pub use guard::{NOWHERE, harms};
 pub use probe::{
-    Fault, execute, faults, gs_base_across_entries, now_ns, read, read_with_flags, write,
+    Fault, execute, faults, gs_base_across_entries, now_ns, read, read_with_flags, vectors,
+    vectors_survive, write,
 };
 pub use syscall::{
     Registers, call, call_number, call_with_registers, dispatcher, foreign, foreign_with_flags,

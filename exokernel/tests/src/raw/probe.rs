@@ -176,3 +176,49 @@ pub fn now_ns() -> u64 {
     // SAFETY: the session's creator mapped the page there for good; all that changes in it are atomics.
     serix_sys::time::now_ns(unsafe { &*(INFO_ADDRESS as *const InfoPage) })
 }
+
+/// Puts a pattern into all vector registers, runs on for a while (and is preempted, where others want to run), and looks whether they
+/// still hold it.
+#[must_use]
+pub fn vectors_survive(pattern: u64, rounds: u64) -> bool {
+    let mut found = [0_u64; 32];
+    // SAFETY: this code is soft-float: the compiler keeps nothing in vector registers, and expects nothing of them.
+    unsafe {
+        asm!(
+            ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
+            "lea {word}, [{pattern} + \\n]",
+            "movq xmm\\n, {word}",
+            "punpcklqdq xmm\\n, xmm\\n",
+            ".endr",
+            "2:",
+            "dec {rounds}",
+            "jnz 2b",
+            ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
+            "movdqu [{found} + 16 * \\n], xmm\\n",
+            ".endr",
+            word = out(reg) _,
+            rounds = inout(reg) rounds => _,
+            pattern = in(reg) pattern,
+            found = in(reg) found.as_mut_ptr(),
+            options(nostack),
+        );
+    }
+    (0..32).all(|at| found[at] == pattern + (at as u64) / 2)
+}
+
+/// What the vector registers hold, without having put anything there: low and high half of each.
+#[must_use]
+pub fn vectors() -> [u64; 32] {
+    let mut found = [0_u64; 32];
+    // SAFETY: as in `vectors_survive`.
+    unsafe {
+        asm!(
+            ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
+            "movdqu [{found} + 16 * \\n], xmm\\n",
+            ".endr",
+            found = in(reg) found.as_mut_ptr(),
+            options(nostack),
+        );
+    }
+    found
+}

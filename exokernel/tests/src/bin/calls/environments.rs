@@ -3,7 +3,7 @@
 use serix_abi::dispatcher::DispatcherParameters;
 use serix_abi::map::MapFlags;
 use serix_abi::{Call, Error, NO_SLOT};
-use serix_kernel_tests::child::{self, Child, Script, event, until_done};
+use serix_kernel_tests::child::{self, Child, Helper, Operation, Script, event, until_done};
 use serix_kernel_tests::raw::{self, call};
 use serix_kernel_tests::session::DATA;
 use serix_kernel_tests::{Check, Session, Test, arena, ensure, ensure_eq, tests};
@@ -14,7 +14,8 @@ use crate::{BAD_ADDRESSES, BAD_PAGES, EMPTY_SLOT, refuses_bad_slots};
 pub(crate) const TESTS: &[Test] = tests!["environments":
     they_come_and_go, bad_arguments_are_refused, the_own_one_stays, copy_shares_and_marks,
     copy_refuses_what_it_should, dispatchers_refuse_bad_parameters, entries_refuse_bad_addresses,
-    yielding_refuses_what_cannot_run, foreign_spaces_take_no_own_frames];
+    yielding_refuses_what_cannot_run, yielding_goes_there_and_back,
+    leaving_ends_an_environment, foreign_spaces_take_no_own_frames];
 
 fn create() -> Result<Slot, Error> {
     let none = u64::from(NO_SLOT);
@@ -184,6 +185,42 @@ fn yielding_refuses_what_cannot_run(session: &mut Session) -> Check {
     let answer = call(Call::YieldTo, &[child.environment.0.into()]);
     ensure_eq!(answer, Err(Error::Denied), "to another domain");
     child.end()?;
+    Ok(())
+}
+
+/// Where a helper's script counts its turns, in its own page.
+const TURNS: u64 = 3072;
+
+fn yielding_goes_there_and_back(session: &mut Session) -> Check {
+    let own = u64::from(session.environment.0);
+    let back = Operation::Call(Call::YieldTo, [own, 0, 0, 0, 0, 0], None);
+    let turn = |number| Operation::Write(child::SCRIPT + TURNS, number);
+    let helper = Helper::new(session, &[turn(1), back, turn(2), back, turn(3), back, back])?;
+    for number in 1..=3 {
+        ensure_eq!(call(Call::YieldTo, &[helper.environment.0.into()]), Ok(0));
+        ensure_eq!(raw::read(helper.script_page + TURNS)?, number, "turn {number}");
+    }
+    until_done(Call::EnvironmentDestroy, helper.environment)?;
+    ensure!(call(Call::YieldTo, &[helper.environment.0.into()]).is_err(), "to what is gone");
+    Ok(())
+}
+
+fn leaving_ends_an_environment(session: &mut Session) -> Check {
+    let own = u64::from(session.environment.0);
+    // The helper's own slot is the next that an environment gets: it is the first free one now.
+    let next = call(Call::EventCreate, &[])?;
+    serix_sys::call::unbind(Slot(next as u32))?;
+    let wrong =
+        Operation::Call(Call::EnvironmentLeave, [own, next, 0, 0, 0, 0], Some(Error::BadArgument));
+    let leave = Operation::Call(Call::EnvironmentLeave, [next, own, 0, 0, 0, 0], None);
+    let turn = Operation::Write(child::SCRIPT + TURNS, 1);
+    let never = Operation::Write(child::SCRIPT + TURNS, 2);
+    let helper = Helper::new(session, &[wrong, turn, leave, never])?;
+    ensure_eq!(u64::from(helper.environment.0), next, "the helper's slot");
+    ensure_eq!(call(Call::YieldTo, &[next]), Ok(0));
+    ensure_eq!(raw::read(helper.script_page + TURNS)?, 1);
+    ensure!(call(Call::YieldTo, &[next]).is_err(), "to what has left");
+    until_done(Call::EnvironmentDestroy, helper.environment)?;
     Ok(())
 }
 
