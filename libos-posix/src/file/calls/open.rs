@@ -90,14 +90,11 @@ impl Open {
 
     fn open(&self, at: Context<'_, crate::file::Page>, path: &[u8]) -> Result<Arc<Description>> {
         let flags = self.chroma_flags()?;
-        let file = match wait(vfs().open(at, path, flags, self.resolve, self.mode)) {
-            // What has no place in the tree is found by its descriptor alone.
-            Err(Errno::ENOENT) => {
-                let named = nameless(path).ok_or(Errno::ENOENT)?;
-                return reopen(&named, self.flags & STATUS);
-            }
-            opened => opened?,
-        };
+        // What has no place in the tree is found by its descriptor alone.
+        if let Some(named) = nameless(path).filter(|_| self.flags & O_PATH == 0) {
+            return reopen(&named, self.flags & STATUS);
+        }
+        let file = wait(vfs().open(at, path, flags, self.resolve, self.mode))?;
         // Every file is opened for large offsets here, and programs see that.
         let large = if self.flags & O_PATH == 0 { O_LARGEFILE } else { 0 };
         let status = self.flags & STATUS | large;
