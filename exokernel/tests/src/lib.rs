@@ -16,6 +16,7 @@ pub mod child;
 pub mod log;
 pub mod random;
 pub mod raw;
+pub mod ring;
 pub mod run;
 pub mod session;
 

@@ -1,18 +1,16 @@
 //! A session that tries every name there is, and gets nothing that is not its own.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-use serix_abi::ring::{Completion, RingPage, Submission, operation, status};
+use serix_abi::ring::status;
 use serix_abi::token::{Kind, ROOT_SIZE};
 use serix_abi::{Call, Error};
-use serix_kernel_tests::child::event;
 use serix_kernel_tests::log::line;
 use serix_kernel_tests::raw::{self, call};
+use serix_kernel_tests::ring::TestRing;
 use serix_kernel_tests::session::DATA;
-use serix_kernel_tests::{
-    Check, Failure, Random, Session, arena, ensure, ensure_eq, program, run, tests,
-};
+use serix_kernel_tests::{Check, Random, Session, arena, ensure, ensure_eq, program, run, tests};
 use serix_session::{Purpose, SessionStart};
-use serix_sys::call as sys;
+use serix_sys::{Slot, call as sys};
 
 program!(session);
 
@@ -126,80 +124,22 @@ fn token(random: &mut Random, real: &[u8; ROOT_SIZE], shape: u64) -> [u8; ROOT_S
 
 /// Every sector of every slot, from the first on and past the end of what was given.
 fn every_extent(session: &mut Session) -> Check {
-    let mut ring = Ring::new(session)?;
+    let mut ring = TestRing::new(session)?;
     let own = session.disk;
-    for slot in (0..256).filter(|slot| own.is_none_or(|(disk, _)| disk.0 != *slot)) {
-        let outcome = ring.transfer(slot, 0, 512)?;
-        ensure_eq!(outcome.status, status::DENIED, "read of slot {slot}");
+    for slot in (0..256).map(Slot).filter(|slot| own.is_none_or(|(disk, _)| disk != *slot)) {
+        let outcome = ring.transfer(&ring.read(slot, 0, 512))?;
+        ensure_eq!(outcome.status, status::DENIED, "read of slot {}", slot.0);
     }
     let Some((disk, sectors)) = own else { return Ok(()) };
-    let outcome = ring.transfer(disk.0, sectors - 1, 512)?;
+    let outcome = ring.transfer(&ring.read(disk, sectors - 1, 512))?;
     ensure_eq!(outcome.status, status::OK, "the last own sector");
     let beyond = [(sectors - 1, 1024), (sectors, 512), (sectors + 1, 512), (u64::MAX, 512)];
     let wrapping = (1..64).map(|bit| ((1_u64 << bit).wrapping_neg(), 512));
     let high = (20..64).map(|bit| (1 << bit, 512)).filter(|(sector, _)| *sector >= sectors);
     for (sector, length) in beyond.into_iter().chain(wrapping).chain(high) {
-        let outcome = ring.transfer(disk.0, sector, length)?;
+        let outcome = ring.transfer(&ring.read(disk, sector, length))?;
         ensure_eq!(outcome.status, status::BAD_ARGUMENT, "{length} bytes at {sector:#x}");
     }
-    Ok(())
-}
-
-/// A ring of the test's own, one transfer at a time, into a frame of its own.
-struct Ring {
-    page: u64,
-    slot: u64,
-    event: u64,
-    frames: u32,
-    buffer: u32,
-    made: u32,
-}
-
-impl Ring {
-    fn new(session: &mut Session) -> Result<Self, Failure> {
-        let (unit, page) = session.take_page()?;
-        for at in (0..4096).step_by(8) {
-            raw::write(page + at, 0)?;
-        }
-        let event = u64::from(event()?.0);
-        let slot = call(Call::RingCreate, &[session.frames.0.into(), unit, event, 1])?;
-        let buffer = session.take_frames(4) as u32;
-        Ok(Self { page, slot, event, frames: session.frames.0, buffer, made: 0 })
-    }
-
-    fn transfer(&mut self, target: u32, sector: u64, length: u32) -> Result<Completion, Failure> {
-        const PATIENCE_NS: u64 = 5_000_000_000;
-        let submission = [
-            u64::from(operation::READ) | 1 << 8 | u64::from(target) << 32,
-            sector,
-            u64::from(self.made),
-            u64::from(length) | u64::from(self.frames) << 32,
-            u64::from(self.buffer) | 4 << 32,
-        ];
-        let index = (self.made % 32) as usize;
-        let at = core::mem::offset_of!(RingPage, submissions) + index * size_of::<Submission>();
-        for (word, value) in submission.into_iter().enumerate() {
-            raw::write(self.page + at as u64 + word as u64 * 8, value)?;
-        }
-        self.made += 1;
-        // `submitted` and `taken` share a word; the kernel sets its half again.
-        raw::write(self.page, u64::from(self.made) | u64::from(self.made - 1) << 32)?;
-        call(Call::RingSubmit, &[self.slot])?;
-        call(Call::EventWait, &[self.event, 1, raw::now_ns() + PATIENCE_NS])?;
-        let index = ((self.made - 1) % 64) as usize;
-        let at = core::mem::offset_of!(RingPage, completions) + index * size_of::<Completion>();
-        let at = self.page + at as u64;
-        let (cookie, rest) = (raw::read(at)?, raw::read(at + 8)?);
-        ensure_seen(self.page, self.made)?;
-        Ok(Completion { cookie, status: rest as u32, length: (rest >> 32) as u32 })
-    }
-}
-
-/// Tells the kernel that all completions were seen.
-fn ensure_seen(page: u64, seen: u32) -> Check {
-    let completed = raw::read(page + 8)? as u32;
-    ensure_eq!(completed, seen, "completions");
-    raw::write(page + 8, u64::from(completed) | u64::from(seen) << 32)?;
     Ok(())
 }
 
