@@ -176,10 +176,13 @@ pub(crate) fn of(call: Call) -> Notes {
                     "the account of whoever received the parent has no room for a grant node",
                 ),
                 (Error::TableFull, "1,024 delegations of one parent, or 1,024 slots"),
-                (Error::Again, "1,024 frames changed owner, more are to follow"),
+                (
+                    Error::Again,
+                    "1,024 frames changed owner, more are to follow; another grant instead gives them back first",
+                ),
                 (
                     Error::Busy,
-                    "some units are delegated already, a frame is mapped, pinned or in the account, or another grant of frames is under way",
+                    "some units are delegated already, or a frame is mapped, pinned or in the account; all frames are the caller's again",
                 ),
             ],
             why: "Delegation is recorded so that it can be taken back, and paid by whoever delegates. Only a domain over which the caller has CONTROL can \
@@ -347,9 +350,18 @@ pub(crate) fn of(call: Call) -> Notes {
             arguments: &[DOMAIN],
             returns: NOTHING,
             errors: &[
-                (Error::BadArgument, "it is the caller's own"),
-                (Error::Again, "a part is gone, more is to follow; nothing of it runs any more"),
-                (Error::Busy, "a transfer is in flight: call again when it has ended"),
+                (
+                    Error::BadArgument,
+                    "it is the caller's own, or one that made it, directly or not",
+                ),
+                (
+                    Error::Again,
+                    "a part is gone, or a disk still writes to its frames; nothing of it runs any more",
+                ),
+                (
+                    Error::Busy,
+                    "a frame that it delegated is pinned by the receiver: end that use first",
+                ),
             ],
             why: "All that it has goes with it, domains that it made included. Its slices fall to the domain that paid for it, its frames to whoever \
                   revokes the delegations.",
@@ -424,7 +436,7 @@ pub(crate) fn of(call: Call) -> Notes {
             arguments: &["ring, with CONTROL"],
             returns: NOTHING,
             errors: &[(Error::Busy, "transfers are in flight")],
-            why: "A device may still write where it was told to.",
+            why: "A device may still write where it was told to. When the domain ends the link is reset, so that a read without an answer holds nobody up.",
         },
         Call::InfoMap => Notes {
             arguments: &[ENVIRONMENT_MAP, "a page"],
