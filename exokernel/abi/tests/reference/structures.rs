@@ -35,8 +35,12 @@ fn measure<S, T>(_: fn(&S) -> &T) -> (usize, String) {
     (size_of::<T>(), format!("{open}{}", &name[start..]))
 }
 
+/// A structure and its fields: all of them, or it does not compile. Where `[..]` follows the name, the others are private.
 macro_rules! structure {
-    ($type:ident: $about:literal $( $field:ident: $note:literal ),+ $(,)?) => {
+    ($type:ident $([$($rest:tt)+])?: $about:literal $( $field:ident: $note:literal ),+ $(,)?) => { {
+        let _: fn(&$type) = |whole| {
+            let $type { $( $field: _, )+ $($($rest)+)? } = whole;
+        };
         Structure {
             name: stringify!($type),
             about: $about,
@@ -46,7 +50,7 @@ macro_rules! structure {
                 Field { name: stringify!($field), offset: offset_of!($type, $field), size, kind, about: $note }
             } ),+ ],
         }
-    };
+    } };
 }
 
 /// All of them, in the order of the page.
@@ -60,7 +64,7 @@ pub(crate) fn all() -> Vec<Structure> {
 
 fn dispatcher() -> Vec<Structure> {
     vec![
-        structure! { DispatcherPage: "Shared by an environment and the kernel, one for each dispatcher. The kernel believes none of it."
+        structure! { DispatcherPage [..]: "Shared by an environment and the kernel, one for each dispatcher. The kernel believes none of it."
             upcalls_disabled: "not zero: asynchronous upcalls wait; set by every upcall and foreign call",
             depth: "upcall frames in use; 8 when a fault comes ends the domain",
             pending: "not zero: an asynchronous upcall waited",
@@ -69,7 +73,7 @@ fn dispatcher() -> Vec<Structure> {
             frames: "upcall frames, used from 0 up",
             libos: "the libOS's own",
         },
-        structure! { UpcallFrame: "What was interrupted, and why. On entry rsp is at `reason`; all other registers are as they were."
+        structure! { UpcallFrame [..]: "What was interrupted, and why. On entry rsp is at `reason`; all other registers are as they were."
             scratch: "room for what the entry pushes",
             reason: "exception vector, or 256 and above",
             error_code: "the CPU's, or zero",
@@ -126,7 +130,7 @@ fn requests() -> Vec<Structure> {
 
 fn rings() -> Vec<Structure> {
     vec![
-        structure! { RingPage: "Shared by a domain and the kernel. Indices run freely and are taken modulo the ring's size; each side writes its own two."
+        structure! { RingPage [..]: "Shared by a domain and the kernel. Indices run freely and are taken modulo the ring's size; each side writes its own two."
             submitted: "by the domain: submissions made",
             taken: "by the kernel: submissions taken",
             completed: "by the kernel: completions made",
