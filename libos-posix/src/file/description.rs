@@ -174,6 +174,11 @@ impl Description {
     pub fn write(&self, from: &mut UserBuffers) -> Result<usize> {
         match &self.object {
             Object::File(file) if file.direct().is_some() => wait_interruptibly(file.write(from)),
+            // Nothing to write moves no position, not even to the end.
+            Object::File(file) if Source::remaining(from) == 0 => {
+                let is_open_for_it = file.flags().contains(OpenFlags::WRITE);
+                if is_open_for_it { Ok(0) } else { Err(Errno::EBADF) }
+            }
             Object::File(file) => {
                 limit_size(file, None, from)?;
                 wait(file.write(from))
