@@ -23,25 +23,25 @@ macro_rules! simple {
     (@type $other:ident) => { u64 };
     (@value slot) => { u64::from(slot.0) };
     (@pad [] ) => { [0; 6] };
-    (@pad [] $a:ident) => { [$a.as_argument(), 0, 0, 0, 0, 0] };
-    (@pad [] $a:ident, $b:ident) => { [$a.as_argument(), $b.as_argument(), 0, 0, 0, 0] };
-    (@pad [] $a:ident, $b:ident, $c:ident) => { [$a.as_argument(), $b.as_argument(), $c.as_argument(), 0, 0, 0] };
-    (@pad [] $a:ident, $b:ident, $c:ident, $d:ident) => { [$a.as_argument(), $b.as_argument(), $c.as_argument(), $d.as_argument(), 0, 0] };
+    (@pad [] $a:ident) => { [$a.to_argument(), 0, 0, 0, 0, 0] };
+    (@pad [] $a:ident, $b:ident) => { [$a.to_argument(), $b.to_argument(), 0, 0, 0, 0] };
+    (@pad [] $a:ident, $b:ident, $c:ident) => { [$a.to_argument(), $b.to_argument(), $c.to_argument(), 0, 0, 0] };
+    (@pad [] $a:ident, $b:ident, $c:ident, $d:ident) => { [$a.to_argument(), $b.to_argument(), $c.to_argument(), $d.to_argument(), 0, 0] };
 }
 
 /// What can be an argument of a call.
 trait Argument {
-    fn as_argument(self) -> u64;
+    fn to_argument(self) -> u64;
 }
 impl Argument for u64 {
     #[inline(always)]
-    fn as_argument(self) -> u64 {
+    fn to_argument(self) -> u64 {
         self
     }
 }
 impl Argument for Slot {
     #[inline(always)]
-    fn as_argument(self) -> u64 {
+    fn to_argument(self) -> u64 {
         u64::from(self.0)
     }
 }
