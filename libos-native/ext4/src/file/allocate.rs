@@ -1,5 +1,6 @@
 //! `fallocate`: space ahead of data, holes, zeroes.
 use super::touched;
+use crate::disk::{Direction, Transfer};
 use crate::error::{Error, Result};
 use crate::file_system::Ext4;
 use crate::inode::Node;
@@ -7,7 +8,8 @@ use crate::journal::Handle;
 use crate::layout::extent::{Extent, MAX_UNWRITTEN};
 use crate::layout::inode::{Inode, flags};
 use crate::map::{STEP_BLOCKS, STEP_CREDITS, State};
-use serix_block::BlockDevice;
+use alloc::vec;
+use serix_block::{BlockDevice, PAGE_SIZE, Page};
 
 /// What to do with a range of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,10 +88,13 @@ impl<D: BlockDevice> Ext4<D> {
     /// Zeroes the blocks that a range touches in part, and frees those that it covers.
     async fn zero_edges_and_punch(&self, node: &Node, offset: u64, end: u64) -> Result<()> {
         let mut body = node.body.write().await;
-        // Cutting the middle out of an extent adds one.
-        let mut budget = self.promise(STEP_BLOCKS).await?;
         let (mut from, to) = self.zero_edges(&body, offset, end).await?;
         while from < to {
+            // Cutting the middle out of an extent adds one.
+            let budget = match self.promise(STEP_BLOCKS).await {
+                Err(Error::NoSpace) => return self.zero_blocks(&body, from, to).await,
+                other => other?,
+            };
             let handle = self.begin(3 * STEP_CREDITS).await?;
             let outcome = async {
                 let next = self.remove(&handle, &budget, &mut body, from, to).await?;
@@ -100,7 +105,6 @@ impl<D: BlockDevice> Ext4<D> {
             node.note_change(handle.transaction(), true);
             let Some(next) = handle.finish(outcome)? else { return Ok(()) };
             from = next;
-            budget = self.promise(STEP_BLOCKS).await?;
         }
         Ok(())
     }
@@ -121,7 +125,6 @@ impl<D: BlockDevice> Ext4<D> {
     /// Makes a range, which has its blocks, read as zeroes: they become unwritten.
     async fn zero_range(&self, node: &Node, offset: u64, end: u64) -> Result<()> {
         let mut body = node.body.write().await;
-        let mut budget = self.promise(STEP_BLOCKS).await?;
         let (mut at, to) = self.zero_edges(&body, offset, end).await?;
         while at < to {
             let run =
@@ -130,6 +133,13 @@ impl<D: BlockDevice> Ext4<D> {
             if !matches!(run.state, State::Written(_)) {
                 continue;
             }
+            let budget = match self.promise(STEP_BLOCKS).await {
+                Err(Error::NoSpace) => {
+                    let run = u64::from(run.logical);
+                    return self.zero_blocks(&body, run, to).await;
+                }
+                other => other?,
+            };
             let handle = self.begin(STEP_CREDITS).await?;
             let outcome = async {
                 self.mark_unwritten(&handle, &budget, &mut body, run).await?;
@@ -138,8 +148,27 @@ impl<D: BlockDevice> Ext4<D> {
             .await;
             node.note_change(handle.transaction(), true);
             handle.finish(outcome)?;
-            budget = self.promise(STEP_BLOCKS).await?;
         }
+        Ok(())
+    }
+
+    /// Writes zeroes to the stored blocks among `from..to`: what is left when the disk is so full
+    /// that the map cannot change. The range has been zeroed in part, and must be in whole.
+    async fn zero_blocks(&self, body: &Inode, from: u64, to: u64) -> Result<()> {
+        let page = self.disk.spare()?;
+        page.zero(0, PAGE_SIZE);
+        let per_page = self.blocks_per_page();
+        let mut at = from;
+        while at < to {
+            let run = self.map(body, at as u32).await?.up_to(to).up_to(at + 64 * per_page);
+            at = run.end();
+            if let State::Written(block) = run.state {
+                let pages = vec![page.clone(); run.len.div_ceil(per_page) as usize];
+                let transfer = Transfer { block, count: run.len as u32, offset: 0, pages };
+                self.disk.transfer(&transfer, Direction::Write).await?;
+            }
+        }
+        self.disk.put_spare(page);
         Ok(())
     }
 
