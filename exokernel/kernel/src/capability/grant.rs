@@ -6,7 +6,7 @@ use serix_abi::map::Grant;
 use serix_abi::token::{Claim, Kind, Rights};
 use serix_core::binding::Binding;
 use serix_core::extent::Extent;
-use serix_core::grant::{GrantError, NodeStore};
+use serix_core::grant::{GrantError, GrantTree, NodeStore};
 use serix_core::ids::Frame;
 use serix_core::ledger::FrameWord;
 use serix_core::{DomainId, NodeId};
@@ -66,7 +66,7 @@ impl Kernel {
             count,
             audience: receiver.0,
         };
-        if let Some(known) = self.resources.domains.get(domain).ok_or(Error::Dead)?.granting {
+        if let Some(known) = self.under_way(domain)? {
             let same = Claim { node: 0, generation: 0, ..known.claim } == claim;
             if known.undone || !same {
                 self.undo_grant(domain, known)?;
@@ -90,6 +90,18 @@ impl Kernel {
         Ok((granting.delegation, self.sealer.seal(&granting.claim)))
     }
 
+    /// The delegation under way, unless it was revoked meanwhile: then its frames go back by the revocation.
+    fn under_way(&mut self, domain: u32) -> Result<Option<Granting>, Error> {
+        let known = self.resources.domains.get(domain).ok_or(Error::Dead)?.granting;
+        let live = known.filter(|known| {
+            GrantTree::is_current(&self.resources, NodeId(known.claim.node), known.claim.generation)
+        });
+        if live.is_none() {
+            self.resources.domains.get_mut(domain).ok_or(Error::Dead)?.granting = None;
+        }
+        Ok(live)
+    }
+
     /// Gives the frames of a delegation that did not come about back, step by step, then forgets it.
     fn undo_grant(&mut self, domain: u32, granting: Granting) -> Result<(), Error> {
         let owner = self.resources.domains.get_mut(domain).ok_or(Error::Dead)?;
@@ -105,7 +117,7 @@ impl Kernel {
 
     /// The delegation of this claim: the one under way, or a new one.
     fn granting(&mut self, domain: u32, from: &Binding, wanted: Claim) -> Result<Granting, Error> {
-        let under_way = self.resources.domains.get(domain).ok_or(Error::Dead)?.granting;
+        let under_way = self.under_way(domain)?;
         if let Some(known) = under_way.filter(|_| wanted.kind == Kind::Frames) {
             return Ok(known);
         }
