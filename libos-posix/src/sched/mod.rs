@@ -146,6 +146,10 @@ fn run_next() {
     let Some(before) = scheduler.running.replace(next.clone()) else { return };
     drop(scheduler);
     if Arc::ptr_eq(&before, &next) {
+        // A switch would have brought the request along.
+        if me.has_work() {
+            local::request_work();
+        }
         return;
     }
     SWITCHES.fetch_add(1, Ordering::Relaxed);

@@ -70,6 +70,26 @@ pub(super) fn getrandom(buffer: UserAddress, length: usize, flags: u32) -> Resul
     Ok(done)
 }
 
+/// Restartable sequences need the kernel's help at every preemption; C libraries do without.
+pub(super) fn rseq() -> Result<()> {
+    Err(Errno::ENOSYS)
+}
+
+/// One core runs a session, so threads see each other's stores in order: the barriers have nothing to do.
+pub(super) fn membarrier(command: u32, flags: u32) -> Result<u32> {
+    const QUERY: u32 = 0;
+    const GLOBAL: u32 = 1;
+    const PRIVATE_EXPEDITED: u32 = 1 << 3;
+    const REGISTER_PRIVATE_EXPEDITED: u32 = 1 << 4;
+    const KNOWN: u32 = GLOBAL | PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED;
+    match command {
+        _ if flags != 0 => Err(Errno::EINVAL),
+        QUERY => Ok(KNOWN),
+        GLOBAL | PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
 /// The kernel's log is not the session's to read.
 pub(super) fn syslog(kind: u32, _buffer: UserAddress, _length: usize) -> Result<u32> {
     if kind > 10 { Err(Errno::EINVAL) } else { Err(Errno::EPERM) }

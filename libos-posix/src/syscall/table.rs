@@ -278,6 +278,8 @@ calls! {
         // The rest.
         __NR_uname uname(name) = misc::uname;
         __NR_getrandom getrandom(buffer, length, flags) = misc::getrandom;
+        __NR_rseq rseq(area, length, flags, signature) = misc::rseq;
+        __NR_membarrier membarrier(command, flags) = misc::membarrier;
         __NR_syslog syslog(kind, buffer, length) = misc::syslog;
         __NR_sethostname sethostname(name, length) = misc::sethostname;
     }

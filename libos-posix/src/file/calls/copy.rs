@@ -107,9 +107,10 @@ fn copy(
             Ok(read)
         });
         match outcome {
-            Ok(read) if read == piece => {}
+            Ok(0) => break,
+            Ok(_) => {}
             Err(error) if done == 0 => return Err(error),
-            _ => break,
+            Err(_) => break,
         }
     }
     Ok(done)
