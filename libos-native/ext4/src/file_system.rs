@@ -34,8 +34,8 @@ pub struct Options {
     pub clock: Clock,
     /// Where errors that make the file system read-only are told.
     pub log: Log,
-    /// Bound of the metadata cache in bytes. The copies that await a checkpoint take at most
-    /// three quarters as much again.
+    /// Bound of the metadata cache in bytes. The pages of transactions on their way to their place
+    /// take at most three quarters as much again, and at least 3 MiB.
     pub cache_bytes: usize,
 }
 

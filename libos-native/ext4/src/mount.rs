@@ -67,7 +67,7 @@ impl<D: BlockDevice> Ext4<D> {
         let protection = protection(superblock);
         let groups = read_groups(&disk, superblock, protection).await?;
         let read_only = options.read_only || superblock.features.forbids_writing().is_some();
-        let limit = cache_blocks * 3 / 8;
+        let limit = (cache_blocks / 4).max(MIN_TRANSACTION);
         let mounted = Self {
             counts: counts(&groups),
             journal: Journal::new(None, 1, limit),
@@ -150,6 +150,9 @@ impl<D: BlockDevice> Ext4<D> {
         }
         if parsed.start == 0 {
             self.choose_format(&mut parsed);
+        }
+        if parsed.error != 0 {
+            (self.options.log)(format_args!("ext4: the journal notes an error; a check is due"));
         }
         Log::new(parsed, parts)
     }

@@ -56,6 +56,15 @@ impl<D: BlockDevice> Ext4<D> {
         if open { Err(Error::Busy) } else { self.shut_down().await }
     }
 
+    /// Leaves a note for checkers in the journal, if the disk contradicts itself.
+    async fn note_failure(&self, failure: Error) -> Result<()> {
+        let mut log = self.journal.log.lock().await;
+        if let (Some(log), Error::Corrupt { .. }) = (log.as_mut(), failure) {
+            log.note_error(&self.disk).await?;
+        }
+        Err(failure)
+    }
+
     /// Unmounts whatever is open; what has no name stays an orphan for the next mount.
     pub(crate) async fn shut_down(&self) -> Result<()> {
         let mut nodes: Vec<Arc<Node>> = Vec::new();
@@ -65,6 +74,9 @@ impl<D: BlockDevice> Ext4<D> {
         }
         if self.read_only {
             return Ok(());
+        }
+        if let Some(failure) = self.failure() {
+            return self.note_failure(failure).await;
         }
         self.sync().await?;
         let outcome = self.close_log().await;

@@ -83,11 +83,23 @@ impl Log {
         start: u32,
         sequence: u32,
     ) -> Result<()> {
-        let place = self.physical(0)?;
-        let mut bytes = disk.read_block(place).await?;
         self.superblock.start = start;
         self.superblock.sequence = sequence;
+        self.store_superblock(disk).await
+    }
+
+    async fn store_superblock<D: BlockDevice>(&self, disk: &Disk<D>) -> Result<()> {
+        let place = self.physical(0)?;
+        let mut bytes = disk.read_block(place).await?;
         self.superblock.store(&mut bytes);
         disk.write_block(place, &bytes).await
+    }
+
+    /// Says in the journal's superblock that the file system must be checked.
+    pub(crate) async fn note_error<D: BlockDevice>(&mut self, disk: &Disk<D>) -> Result<()> {
+        // What the error was is for the log; checkers look for any number but 0.
+        self.superblock.error = 1;
+        self.store_superblock(disk).await?;
+        disk.flush().await
     }
 }

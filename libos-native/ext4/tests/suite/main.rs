@@ -5,6 +5,7 @@ mod basics;
 mod common;
 mod corrupt;
 mod crash;
+mod errors;
 mod faults;
 mod large;
 mod model;
