@@ -10,6 +10,7 @@ mod places;
 mod report;
 mod run;
 mod setup;
+mod test;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(Box<run::Options>),
+    Test(test::Options),
     Check(check::Options),
     #[command(hide = true)]
     Launch(machine::launch::Options),
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run(options) => ExitCode::from(run::run(&options)),
+        Command::Test(options) => conclude(test::run(&options)),
         Command::Check(options) => conclude(check::run(&options)),
         Command::Launch(options) => machine::launch::run(&options),
     }

@@ -55,13 +55,16 @@ struct Parts {
 fn attempt(options: &Options) -> Result<Outcome> {
     let (notices, inbox) = channel();
     watch::signals(notices.clone())?;
-    let start = Instant::now();
     let mut progress = Progress::new(STAGES, options.verbose);
     let places = Places::find()?;
     let log = log_file(options, &places)?;
     let mut parts = prepare(options, &places, &log, &notices, &mut progress)?;
     drop(progress);
-    let limits = watch::Limits { start, timeout: options.timeout.map(Duration::from_secs_f64) };
+    // Set-up and builds do not count: they depend on what was there before.
+    let limits = watch::Limits {
+        start: Instant::now(),
+        timeout: options.timeout.map(Duration::from_secs_f64),
+    };
     let outcome = watch::watch(&mut parts.qemu, &mut parts.link, &inbox, &limits, &log);
     // The machine is at its end before its last words are copied and its folder goes.
     drop(parts.qemu);

@@ -1,0 +1,93 @@
+//! `cargo xtask test`: the host's suites, then the guest's, two machines at a time.
+
+mod bench;
+mod guest;
+mod host;
+mod tally;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::build::{Cargo, guest_programs};
+use crate::places::Places;
+use crate::report::Progress;
+use crate::setup::{Policy, RustPart, Tool, ensure, ensure_rust, ensure_space};
+use tally::Tally;
+
+/// Runs the tests
+///
+/// The last line is `N passed, N failed, N skipped`. Where CI is set, a skip counts as a failure:
+/// what is missing there could have been installed.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Options {
+    /// Only the tests of crates, on the host
+    #[arg(long, conflicts_with = "guest")]
+    host: bool,
+    /// Only the tests of the whole system, in QEMU
+    #[arg(long)]
+    guest: bool,
+    /// Only tests whose name holds this
+    filter: Option<String>,
+    /// Name the guest tests and run none
+    #[arg(long)]
+    list: bool,
+    /// Install nothing; say what is missing
+    #[arg(long)]
+    no_install: bool,
+}
+
+/// Runs what is asked for; true if nothing failed.
+pub(crate) fn run(options: &Options) -> Result<bool> {
+    if options.list {
+        guest::names().for_each(|name| println!("{name}"));
+        return Ok(true);
+    }
+    let places = Places::find()?;
+    prepare(options, &places)?;
+    let mut tally = Tally::new(std::env::var_os("CI").is_some_and(|value| !value.is_empty()));
+    let filter = options.filter.as_deref();
+    if !options.guest {
+        host::run(&places, filter, &mut tally)?;
+    }
+    if !options.host && guest::names().any(|name| guest::is_wanted(name, filter)) {
+        let binaries = build_guest(&places)?;
+        guest::run(&places, &binaries, filter, &mut tally)?;
+    }
+    println!("{}", tally.summary());
+    Ok(tally.is_good())
+}
+
+fn prepare(options: &Options, places: &Places) -> Result<()> {
+    let policy = if options.no_install { Policy::Refuse } else { Policy::Install };
+    let mut progress = Progress::new(1, false);
+    progress.stage("tools");
+    ensure_space(&places.target)?;
+    ensure(&[Tool::Qemu, Tool::E2fsprogs, Tool::Busybox, Tool::MuslGcc], policy, &mut progress)?;
+    ensure_rust(&[RustPart::GuestTarget], &places.source, policy, &mut progress)
+}
+
+/// Builds the guest's programs once for all tests.
+fn build_guest(places: &Places) -> Result<std::path::PathBuf> {
+    let cargo = Cargo::new(places);
+    let programs = guest_programs(&cargo.packages()?);
+    let packages: BTreeSet<_> = programs.values().map(|program| program.package.clone()).collect();
+    let mut progress = Progress::new(1, false);
+    progress.stage("guest programs");
+    cargo.build_guest(&Vec::from_iter(packages), false, &mut progress)?;
+    let from = places.guest_binaries();
+    let to = places.serix_folder("test-binaries")?;
+    for program in programs.values().filter(|program| from.join(&program.file).exists()) {
+        replace(&from.join(&program.file), &to.join(&program.file))?;
+    }
+    Ok(to)
+}
+
+/// Tests that are running keep the files they started with.
+fn replace(from: &Path, to: &Path) -> Result<()> {
+    let new = to.with_extension("new");
+    std::fs::copy(from, &new)?;
+    std::fs::rename(&new, to)?;
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! The table: one file for each row of docs/testing.md.
+
+mod bad_input;
+mod files;
+mod fork;
+mod isolation;
+mod keep;
+mod programs;
+mod stdio;
+
+use super::Test;
+
+/// All tests, in the order in which they are started.
+pub(super) fn all() -> impl Iterator<Item = &'static Test> {
+    let rows = [
+        stdio::TESTS,
+        files::TESTS,
+        keep::TESTS,
+        programs::TESTS,
+        fork::TESTS,
+        isolation::TESTS,
+        bad_input::TESTS,
+    ];
+    rows.into_iter().flatten()
+}

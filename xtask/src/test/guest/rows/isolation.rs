@@ -1,0 +1,57 @@
+//! Row 6: hostile sessions and programs get nothing, and everyone else lives on. The programs that
+//! use the native ABI are those of exokernel/tests; `init` walks the ledger behind each.
+
+use anyhow::{Context, Result, ensure};
+
+use super::super::super::bench::{Bench, Ran};
+use super::super::Test;
+use super::programs::{add, compile_c};
+
+pub(super) const TESTS: &[Test] = &[
+    Test { name: "6-native-calls", seconds: 120, body: |bench| native(&bench, "calls", 60) },
+    Test { name: "6-forged-tokens", seconds: 300, body: |bench| native(&bench, "forgery", 15) },
+    Test { name: "6-random-native-calls", seconds: 300, body: |bench| native(&bench, "fuzz", 2) },
+    Test { name: "6-hostile-session", seconds: 300, body: |bench| native(&bench, "hostile", 10) },
+    Test { name: "6-upcalls", seconds: 120, body: |bench| native(&bench, "upcalls", 21) },
+    Test { name: "6-vector-registers", seconds: 120, body: |bench| native(&bench, "vectors", 8) },
+    Test { name: "6-random-linux-calls", seconds: 600, body: random_linux_calls },
+];
+
+/// Runs a manifest of exokernel/tests: no complaint, no violation, and at least so many passes.
+fn native(bench: &Bench, name: &str, passes: usize) -> Result<()> {
+    let manifest = bench.source(&format!("exokernel/tests/manifests/{name}.manifest"));
+    let ran =
+        bench.run(&["--manifest", manifest.to_str().context("a path in UTF-8")?], &[], b"")?;
+    ran.expect("", 0)?;
+    ensure!(lines(&ran, "FAIL ") == 0 && lines(&ran, "PASS ") >= passes, "{ran}\n{}", ran.log);
+    expect_whole_ledger(&ran)
+}
+
+fn lines(ran: &Ran, start: &str) -> usize {
+    ran.log.lines().filter(|line| line.starts_with(start)).count()
+}
+
+fn expect_whole_ledger(ran: &Ran) -> Result<()> {
+    let is_whole = ran.log.contains("PASS ledger: no violations")
+        || ran.log.contains("init: ledger check: 0 violations");
+    ensure!(is_whole, "the ledger was not found whole\n{ran}");
+    Ok(())
+}
+
+fn random_linux_calls(bench: Bench) -> Result<()> {
+    let program = compile_c(&bench, "random-calls", include_str!("../programs/random_calls.c"))?;
+    let manifest = bench.file("manifest");
+    let text = "[session main]\nlibos = libos-posix\nmemory = rest\nconsole = link log\noption = audit\n\
+                disk root = disk0:serix-root rw\nenv = \"PATH=/bin\"\n\
+                program = \"sh\" \"-c\" \"random-calls || echo status $?; echo the shell lives\"\n\
+                [session victim]\nlibos = victim\nmemory = 8M\nconsole = log\noption = seconds=5\n";
+    std::fs::write(&manifest, text)?;
+    let manifest = manifest.to_str().context("a path in UTF-8")?;
+    let ran = bench.run(&["--manifest", manifest, "--add", &add(&program)?], &[], b"")?;
+    ran.expect_status(0)?;
+    let text = ran.text();
+    ensure!(text.contains("done 100000\nthe shell lives\n"), "{ran}");
+    println!("        6-random-linux-calls: {}", text.lines().next().unwrap_or_default());
+    ensure!(lines(&ran, "FAIL ") == 0 && lines(&ran, "PASS ") > 0, "the other session: {ran}");
+    expect_whole_ledger(&ran)
+}
