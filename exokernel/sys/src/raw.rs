@@ -1,6 +1,6 @@
 //! The system call instruction.
 use crate::{Error, Result};
-use core::arch::asm;
+use core::arch::{asm, naked_asm};
 use serix_abi::{Call, NATIVE_TAG};
 
 /// Makes a native call and returns its value.
@@ -57,4 +57,16 @@ pub unsafe fn native_until_done(call: Call, arguments: [u64; 6]) -> Result<u64> 
             other => return other,
         }
     }
+}
+
+/// Yields to the environment whose slot is in rdi, and when this one runs again jumps to the address in rbx. For a libOS's
+/// switch of stacks: nothing is kept on the stack meanwhile, which others may use by then.
+#[unsafe(naked)]
+pub extern "sysv64" fn yield_to_and_jump() {
+    naked_asm!(
+        "movabs rax, {call}",
+        "syscall",
+        "jmp rbx",
+        call = const (NATIVE_TAG as u64) << 32 | Call::YieldTo as u64,
+    )
 }

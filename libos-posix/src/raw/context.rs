@@ -15,7 +15,6 @@ use core::arch::{asm, naked_asm};
 use core::cell::{Cell, UnsafeCell};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use serix_sys::Slot;
-use serix_sys::abi::{Call, NATIVE_TAG};
 
 /// rsp of the thread that runs next, read by whichever dispatcher resumes.
 static NEXT_STACK: AtomicU64 = AtomicU64::new(0);
@@ -291,10 +290,9 @@ unsafe extern "sysv64" fn switch_stacks(
         "cmp edx, -1",
         "je {resume}",
         "mov rdi, rdx",
-        "movabs rax, {yield_to}",
-        "syscall",
-        "jmp {resume}",
-        yield_to = const (NATIVE_TAG as u64) << 32 | Call::YieldTo as u64,
+        "lea rbx, [rip + {resume}]",
+        "jmp {yield_to}",
+        yield_to = sym serix_sys::raw::yield_to_and_jump,
         resume = sym resume,
     )
 }
@@ -317,10 +315,9 @@ unsafe extern "sysv64" fn migrate_stack(
         "mov [rdi], rsp",
         "mov [rcx], rsp",
         "mov rdi, rdx",
-        "movabs rax, {yield_to}",
-        "syscall",
-        "jmp {resume}",
-        yield_to = const (NATIVE_TAG as u64) << 32 | Call::YieldTo as u64,
+        "lea rbx, [rip + {resume}]",
+        "jmp {yield_to}",
+        yield_to = sym serix_sys::raw::yield_to_and_jump,
         resume = sym resume,
     )
 }

@@ -159,6 +159,17 @@ pub(crate) fn copy_kernel_half(into: &mut [u64; 512]) {
     into[256..].copy_from_slice(&table(TOP.load(Ordering::Relaxed))[256..]);
 }
 
+/// Device registers that are mapped.
+#[derive(Clone, Copy)]
+struct DeviceMap {
+    first: u64,
+    end: u64,
+    address: u64,
+}
+
+/// What [`map_device`] mapped.
+static MAPPED: spin::Mutex<[Option<DeviceMap>; 64]> = spin::Mutex::new([None; 64]);
+
 /// Maps device registers uncached and returns where; `None` when the 8 MiB for them are used up.
 ///
 /// # Safety
@@ -167,6 +178,11 @@ pub(crate) fn copy_kernel_half(into: &mut [u64; 512]) {
 pub unsafe fn map_device(physical: PhysicalAddress, size: usize) -> Option<*mut u8> {
     let first = physical.0 & !(PAGE_SIZE as u64 - 1);
     let pages = (physical.0 + size as u64 - first).div_ceil(PAGE_SIZE as u64);
+    let mut known = MAPPED.lock();
+    let fits = |map: &&DeviceMap| map.first <= first && first + pages * PAGE_SIZE as u64 <= map.end;
+    if let Some(map) = known.iter().flatten().find(fits) {
+        return Some((map.address + (physical.0 - map.first)) as *mut u8);
+    }
     let start = NEXT_DEVICE.fetch_add((pages + 1) * PAGE_SIZE as u64, Ordering::Relaxed);
     if start + pages * PAGE_SIZE as u64 > DEVICE_MEMORY + 4 * TWO_MIB {
         return None;
@@ -183,6 +199,10 @@ pub unsafe fn map_device(physical: PhysicalAddress, size: usize) -> Option<*mut 
             | NO_CACHE
             | GLOBAL
             | NO_EXECUTE;
+    }
+    // A device that is set up again asks for the same registers again. Beyond the table's end it takes new room.
+    if let Some(free) = known.iter_mut().find(|map| map.is_none()) {
+        *free = Some(DeviceMap { first, end: first + pages * PAGE_SIZE as u64, address: start });
     }
     Some((start + (physical.0 - first)) as *mut u8)
 }
