@@ -17,7 +17,7 @@ use serix_sys::{Slot, call as sys};
 pub(crate) const TESTS: &[Test] = tests!["objects":
     empty_ranges_bind_nothing, ending_environments_do_nothing, ending_environments_keep_no_dispatcher,
     a_domain_cannot_destroy_itself, a_grant_revoked_half_way_is_over, a_grant_changed_half_way_is_over,
-    blocked_domains_cost_nothing];
+    blocked_domains_cost_nothing, stale_names_stay_stale];
 
 /// A range without units names the object after the last one, if it names anything.
 fn empty_ranges_bind_nothing(session: &mut Session) -> Check {
@@ -194,5 +194,28 @@ fn blocked_domains_cost_nothing(session: &mut Session) -> Check {
     let other = new_domain()?;
     until_done(Call::DomainDestroy, other)?;
     until_done(Call::DomainDestroy, made)?;
+    Ok(())
+}
+
+/// The places of ended objects are used again; a slot that named the first must not name the second.
+fn stale_names_stay_stale(session: &mut Session) -> Check {
+    let event = event()?;
+    let mut old = [Slot::NONE; 2];
+    for round in 0..4 {
+        let child = Child::new(session, event, 0, Script::default())?;
+        let environment = child.environment;
+        let subtree = Slot(call(Call::SubtreeCreate, &[child.domain.0.into()])? as u32);
+        for slot in old.into_iter().filter(|slot| *slot != Slot::NONE) {
+            let answer = call(Call::Unmap, &[slot.0.into(), raw::NOWHERE, 1]);
+            ensure!(answer == Err(Error::Stale), "round {round}, slot {}: {answer:?}", slot.0);
+            sys::unbind(slot)?;
+        }
+        old = [environment, subtree];
+        child.end()?;
+    }
+    for slot in old {
+        sys::unbind(slot)?;
+    }
+    sys::unbind(event)?;
     Ok(())
 }
