@@ -49,11 +49,11 @@ fn cut_image(recorded: &Recorded, cut: usize, random: &mut Random) -> Vec<u8> {
 
 /// The last state whose sync returned before the cut.
 fn last_synced(recorded: &Recorded, cut: usize) -> usize {
-    let marks = recorded.log[..cut].iter().filter_map(|entry| match entry {
+    let mut marks = recorded.log[..cut].iter().rev().filter_map(|entry| match entry {
         Entry::Mark(mark) => Some(*mark as usize),
         _ => None,
     });
-    marks.last().unwrap_or(0)
+    marks.next().unwrap_or(0)
 }
 
 /// Mounts what a crash left, and unmounts it; answers the image.

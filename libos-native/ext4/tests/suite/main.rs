@@ -8,6 +8,7 @@ mod crash;
 mod errors;
 mod faults;
 mod large;
+mod linux;
 mod model;
 mod random;
 mod replay;
