@@ -159,8 +159,9 @@ pub struct Script<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Puts a script into a frame.
-fn fill_script(session: &mut Session, unit: u64, script: Script<'_>) -> Result<(), Error> {
+/// The page that holds a script.
+#[must_use]
+pub fn encode(script: Script<'_>) -> [u8; PAGE_SIZE] {
     let mut bytes = [0; PAGE_SIZE];
     let end = [-1_i64 as u64, 0, 0, 0, 0, 0, 0, 0];
     let words = script.operations.iter().map(|operation| operation.words()).chain([end]).flatten();
@@ -168,7 +169,7 @@ fn fill_script(session: &mut Session, unit: u64, script: Script<'_>) -> Result<(
         place.copy_from_slice(&word.to_le_bytes());
     }
     bytes[BYTES_AT..BYTES_AT + script.bytes.len()].copy_from_slice(script.bytes);
-    fill(session, unit, &bytes)
+    bytes
 }
 
 impl Child {
@@ -216,6 +217,21 @@ impl Child {
         Ok((Self::made(session, domain, 0, script, &[])?, other))
     }
 
+    /// As [`Self::with_code`], with a page that is made for the new domain, and what else came of it.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and of `page`.
+    pub fn with_page_for<T>(
+        session: &mut Session,
+        event: Slot,
+        script: Script<'_>,
+        page: impl FnOnce(Slot) -> Result<([u8; PAGE_SIZE], T), Error>,
+    ) -> Result<(Self, T), Error> {
+        let domain = make_domain(event)?;
+        let (page, other) = page(domain)?;
+        Ok((Self::made(session, domain, 1, script, &page)?, other))
+    }
+
     fn made(
         session: &mut Session,
         domain: Slot,
@@ -226,7 +242,7 @@ impl Child {
         let count = FRAMES_USED + extra;
         let first = session.take_frames(count);
         fill(session, first, raw::agent_code())?;
-        fill_script(session, first + 1, script)?;
+        fill(session, first + 1, &encode(script))?;
         fill(session, first + 2, &[])?;
         fill(session, first + 3, &[])?;
         if extra > 0 {
@@ -257,6 +273,34 @@ impl Child {
         call(Call::MapRange, &[space, address, frames, unit, 1, flags.0])
     }
 
+    /// A second environment of the domain, whose script is in the frame that [`Self::with_code`] filled, with a dispatcher.
+    ///
+    /// # Errors
+    /// Of the call that failed.
+    pub fn second_environment(&self) -> Result<Slot, Error> {
+        let none = serix_abi::NO_SLOT.into();
+        let space = call(Call::EnvironmentCreate, &[self.domain.0.into(), none])?;
+        let map = |address: u64, unit: u64, flags: MapFlags| {
+            call(Call::MapRange, &[space, address, self.frames.0.into(), unit, 1, flags.0])
+        };
+        map(CODE, 0, MapFlags::default())?;
+        map(SCRIPT, self.count - 1, DATA)?;
+        // The agent needs no stack: its frame becomes the dispatcher page.
+        let parameters = DispatcherParameters { unit: 3, ..self.parameters() };
+        raw::dispatcher(Slot(space as u32), &parameters)?;
+        Ok(Slot(space as u32))
+    }
+
+    /// Gives the domain a slice.
+    ///
+    /// # Errors
+    /// `Denied` if the session has none to give.
+    pub fn give_slice(&self, session: &Session) -> Result<(), Error> {
+        let slices = session.slices.ok_or(Error::Denied)?;
+        let arguments = [slices.0.into(), GIVEN_SLICE, 1, self.domain.0.into()];
+        call(Call::SliceAssign, &arguments).map(drop)
+    }
+
     /// The parameters of a dispatcher that runs the agent.
     #[must_use]
     pub fn parameters(&self) -> DispatcherParameters {
@@ -284,8 +328,7 @@ impl Child {
     ) -> Result<(u32, u32), Error> {
         const PATIENCE_NS: u64 = 5_000_000_000;
         raw::dispatcher(self.environment, parameters)?;
-        let slices = session.slices.ok_or(Error::Denied)?;
-        call(Call::SliceAssign, &[slices.0.into(), GIVEN_SLICE, 1, self.domain.0.into()])?;
+        self.give_slice(session)?;
         let deadline = raw::now_ns() + PATIENCE_NS;
         call(Call::EventWait, &[event.0.into(), 1, deadline])?;
         let status = call(Call::DomainStatus, &[self.domain.0.into()])?;
@@ -319,7 +362,7 @@ impl Helper {
     pub fn new(session: &mut Session, operations: &[Operation]) -> Result<Self, Error> {
         let first = session.take_frames(4);
         fill(session, first, raw::agent_code())?;
-        fill_script(session, first + 1, Script { operations, bytes: &[] })?;
+        fill(session, first + 1, &encode(Script { operations, bytes: &[] }))?;
         fill(session, first + 2, &[])?;
         let none = u64::from(serix_abi::NO_SLOT);
         let environment = Slot(call(Call::EnvironmentCreate, &[none, none])? as u32);

@@ -1,6 +1,7 @@
 //! Ways out that kernels have had: names of half-dead objects, empty ranges, other segments, work that was given up.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
+mod ended;
 mod objects;
 mod segments;
 
@@ -10,5 +11,5 @@ use serix_session::SessionStart;
 program!(session);
 
 fn session(start: &'static SessionStart) -> i32 {
-    run(start, &[objects::TESTS, segments::TESTS])
+    run(start, &[ended::TESTS, objects::TESTS, segments::TESTS])
 }
