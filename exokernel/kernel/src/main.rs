@@ -1,6 +1,6 @@
 //! The exokernel: it protects page frames, CPU cores and disk blocks, and does nothing else.
 //!
-//! All state is one [`kernel::Kernel`] under one lock, held from entry to exit; interrupts are off meanwhile. Modules, from low
+//! All state is one `kernel::Kernel` under one lock, held from entry to exit; interrupts are off meanwhile. Modules, from low
 //! to high: `debug`, `object`, `capability`, `memory`, `cpu`, `ipc`, `disk`, `interrupt`, `kernel`, `syscall`, `boot`.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 

@@ -518,8 +518,7 @@ fn check_file_access(area: &ProgramArea, access: Access) -> Result<()> {
 /// # Errors
 /// `ENOMEM`.
 pub fn check_range(address: u64, length: u64) -> Result<()> {
-    let fits = address >= PROGRAM_START
-        && address < PROGRAM_END
+    let fits = (PROGRAM_START..PROGRAM_END).contains(&address)
         && length <= PROGRAM_END - address
         && address.is_multiple_of(PAGE);
     if fits { Ok(()) } else { Err(Errno::ENOMEM) }

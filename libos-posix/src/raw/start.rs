@@ -141,10 +141,10 @@ fn first_place() -> Place {
     let (slot, unit) = memory::locate(page);
     let space = session::resources().session_memory;
     let flags = MapFlags::WRITE.with(MapFlags::NO_EXECUTE);
+    let address = frame_map::address(page);
     // SAFETY: the frame's own place in the frame map, where nothing is mapped: it is one of those in use at start.
-    if let Err(error) =
-        unsafe { native::map_range(space, frame_map::address(page), slot, unit, 1, flags) }
-    {
+    let mapped = unsafe { native::map_range(space, address, slot, unit, 1, flags) };
+    if let Err(error) = mapped {
         panic!("cannot map the dispatcher page: {error:?}");
     }
     Place { environment: session::resources().environment, page }

@@ -127,7 +127,7 @@ pub fn slice_start() {
 pub fn exit_thread() -> ! {
     current().set_state(RunState::Dead);
     let mut scheduler = SCHEDULER.lock();
-    let before = core::mem::replace(&mut scheduler.ended, None);
+    let before = scheduler.ended.take();
     let me = scheduler.running.clone();
     scheduler.ended = me;
     drop(scheduler);
