@@ -8,8 +8,8 @@ use super::Context;
 use crate::build::Package;
 
 /// For each folder, the folders that its packages may use. A trailing `/` stands for all below it.
-/// The formats that several layers read (`link`, `manifest`) use nothing themselves.
-const MAY_USE: [(&str, &[&str]); 11] = [
+/// The formats that host and guest both read (`link`, `manifest`) use nothing themselves.
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("exokernel/abi", &[]),
     ("exokernel/boot", &[]),
     ("exokernel/core", &["exokernel/abi"]),
@@ -17,6 +17,8 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("exokernel/kernel", &["exokernel/abi", "exokernel/core", "exokernel/hal"]),
     ("exokernel/sys", &["exokernel/abi"]),
     ("exokernel/tests", &["exokernel/abi", "exokernel/sys", "libos-native/"]),
+    ("libos-native/link", &[]),
+    ("libos-native/manifest", &[]),
     ("libos-native/", &["exokernel/abi", "exokernel/sys", "libos-native/"]),
     ("libos-posix", &["exokernel/abi", "exokernel/sys", "libos-native/"]),
     (
@@ -59,6 +61,8 @@ fn covers(rule: &str, folder: &str) -> bool {
 fn expected_name(folder: &str) -> String {
     match folder.rsplit('/').next().unwrap_or(folder) {
         "xtask" => "xtask".to_owned(),
+        // Of the kernel: `serix-tests` would say of what not.
+        "tests" => "serix-kernel-tests".to_owned(),
         last => format!("serix-{last}"),
     }
 }
