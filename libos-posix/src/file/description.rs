@@ -1,17 +1,21 @@
 //! Open file descriptions: what `dup` and `fork` share.
 use super::epoll::Epoll;
 use super::event::EventCounter;
-use super::pipe::{End, Pipe};
-use super::user_buffer::UserBuffers;
+use super::pipe::{End, FEW, Pipe};
+use super::user_buffer::{TRANSFER_MAX, UserBuffers};
 use super::{Page, current, wait, wait_interruptibly};
 use crate::fs::Location;
+use crate::memory::UserAddress;
+use crate::raw::user;
 use crate::sched;
 use crate::{Errno, Result};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::task::Waker;
-use linux_raw_sys::general::{O_APPEND, O_NONBLOCK};
-use serix_chroma::{Destination, Events, FileKind, OpenFlags, Source, VfsError, VfsResult};
+use linux_raw_sys::general::{O_ACCMODE, O_APPEND, O_NONBLOCK, O_RDWR, O_WRONLY};
+use serix_chroma::{
+    Destination, DeviceNumber, Events, FileKind, OpenFlags, Source, VfsError, VfsResult,
+};
 
 /// A file of the tree of names.
 pub type File = serix_chroma::File<Page>;
@@ -35,20 +39,34 @@ pub struct Description {
     flags: AtomicU32,
     /// Where a FIFO was found; files know it themselves.
     place: Option<Location>,
+    /// It takes what is written without looking at it.
+    is_sink: bool,
+}
+
+/// The number of `/dev/null`.
+const NULL_DEVICE: DeviceNumber = DeviceNumber { major: 1, minor: 3 };
+
+/// Whether a file is `/dev/null`, open for writing.
+fn is_sink(object: &Object, flags: u32) -> bool {
+    let Object::File(file) = object else { return false };
+    let is_null = file.node().kind() == FileKind::CharDevice && file.node().device() == NULL_DEVICE;
+    is_null && file.direct().is_some() && matches!(flags & O_ACCMODE, O_WRONLY | O_RDWR)
 }
 
 impl Description {
     /// A description with these flags of `open`. The end of a pipe is open already.
     #[must_use]
     pub fn new(object: Object, flags: u32) -> Arc<Self> {
-        Arc::new(Self { object, flags: AtomicU32::new(flags), place: None })
+        let is_sink = is_sink(&object, flags);
+        Arc::new(Self { object, flags: AtomicU32::new(flags), place: None, is_sink })
     }
 
     /// An end of the FIFO at a place.
     #[must_use]
     pub fn of_fifo(pipe: Arc<Pipe>, end: End, place: Location, flags: u32) -> Arc<Self> {
         let object = Object::Pipe(pipe, end);
-        Arc::new(Self { object, flags: AtomicU32::new(flags), place: Some(place) })
+        let flags = AtomicU32::new(flags);
+        Arc::new(Self { object, flags, place: Some(place), is_sink: false })
     }
 
     #[cfg(test)]
@@ -129,6 +147,37 @@ impl Description {
                 (!self.poll(interest, Some(waker)).is_empty()).then_some(())
             })?;
         }
+    }
+
+    /// The read of a few bytes that are there already: how many were moved. `None` for all that takes longer.
+    #[inline]
+    pub fn read_few(&self, buffer: UserAddress, len: usize) -> Option<usize> {
+        let Object::Pipe(pipe, End::Read) = &self.object else { return None };
+        if len > FEW {
+            return None;
+        }
+        let (bytes, count) = pipe.take_few(len)?;
+        if user::store(buffer.0, &bytes.to_le_bytes()[..count]) < count {
+            pipe.return_few(bytes, count);
+            return None;
+        }
+        Some(count)
+    }
+
+    /// The write of a few bytes for which there is room, or of any to where none are needed, as
+    /// [`Self::read_few`].
+    #[inline]
+    pub fn write_few(&self, buffer: UserAddress, len: usize) -> Option<usize> {
+        if self.is_sink {
+            return Some(len.min(TRANSFER_MAX));
+        }
+        let Object::Pipe(pipe, End::Write) = &self.object else { return None };
+        if len > FEW || len == 0 {
+            return None;
+        }
+        let mut bytes = [0; FEW];
+        let is_loaded = user::load(buffer.0, &mut bytes[..len]) == len;
+        (is_loaded && pipe.put_few(u64::from_le_bytes(bytes), len)).then_some(len)
     }
 
     /// Reads at the position.

@@ -3,7 +3,7 @@
 //! An interest is its own waker: when its description changes it queues itself as a candidate, and a wait
 //! asks only the candidates. Level-triggered ones that were ready stay candidates.
 use super::description::Description;
-use super::waiters::Waiters;
+use super::waiters::{Waiters, wake};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::{Arc, Weak};
 use alloc::task::Wake;
@@ -57,7 +57,7 @@ impl Wake for Interest {
         if !self.is_candidate.swap(true, Ordering::AcqRel) {
             self.candidates.queue.lock().push_back(Arc::downgrade(self));
             let waiters = self.candidates.waiters.lock().take();
-            waiters.wake();
+            wake(waiters);
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Event counters: what `eventfd` makes.
-use super::waiters::Waiters;
+use super::waiters::{Waiters, wake};
 use core::task::Waker;
 use serix_chroma::{Events, VfsError, VfsResult};
 use spin::Mutex;
@@ -35,7 +35,7 @@ impl EventCounter {
             state.0 -= taken;
             (taken, state.1.take())
         };
-        waiters.wake();
+        wake(waiters);
         Ok(taken)
     }
 
@@ -55,7 +55,7 @@ impl EventCounter {
             state.0 += value;
             state.1.take()
         };
-        waiters.wake();
+        wake(waiters);
         Ok(())
     }
 

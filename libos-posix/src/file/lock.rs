@@ -3,7 +3,7 @@
 //! A file's locks hang on its node. Both kinds are counted, so that closing a file costs nothing while
 //! there are none.
 use super::description::{Description, Object};
-use super::waiters::Waiters;
+use super::waiters::{Waiters, wake};
 use crate::fs::Location;
 use crate::process::current_process;
 use crate::{Errno, Result, sched};
@@ -169,7 +169,7 @@ impl FileLocks {
             records.set(wanted);
             state.waiters.take()
         };
-        waiters.wake();
+        wake(waiters);
         true
     }
 
@@ -197,7 +197,7 @@ impl FileLocks {
             state.records(kind).release(owner, range);
             state.waiters.take()
         };
-        waiters.wake();
+        wake(waiters);
     }
 }
 

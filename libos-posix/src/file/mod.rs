@@ -33,7 +33,10 @@ pub type Page = crate::memory::FramePage;
 /// Waits for an operation of chroma, whatever signals come.
 #[inline]
 pub fn wait<T>(reply: Reply<'_, T>) -> Result<T> {
-    reply.wait(|work| sched::block_on(work)).map_err(Errno::from)
+    match reply {
+        Reply::Ready(answer) => answer.map_err(Errno::from),
+        later => sched::block_on(later).map_err(Errno::from),
+    }
 }
 
 /// The same for one that is no [`Reply`].

@@ -3,13 +3,15 @@
 //! The state is under a spin lock. The queue itself is taken out of it while bytes move from or to a
 //! program, because that copy may fault and wait; `busy` keeps the others away meanwhile.
 use super::ring::ByteRing;
-use super::waiters::Waiters;
+use super::waiters::{Waiters, wake};
 use core::task::Waker;
 use serix_chroma::{Destination, Events, Source, VfsError, VfsResult};
 use spin::Mutex;
 
 /// Bytes that are written at once or not at all (POSIX `PIPE_BUF`).
 pub const PIPE_BUF: usize = 4096;
+/// Bytes that move in a register.
+pub const FEW: usize = 8;
 /// Bytes in a pipe unless `F_SETPIPE_SZ` changed it.
 const DEFAULT_LIMIT: usize = 64 * 1024;
 /// Most that `F_SETPIPE_SZ` grants.
@@ -86,7 +88,7 @@ impl Pipe {
             state.writers_ever += u64::from(end.writes());
             state.waiters.take()
         };
-        waiters.wake();
+        wake(waiters);
     }
 
     /// Removes an end; the last of a kind is told to the other kind.
@@ -100,7 +102,7 @@ impl Pipe {
             }
             state.waiters.take()
         };
-        waiters.wake();
+        wake(waiters);
     }
 
     /// How many ends of the other kind were ever opened: a FIFO's open waits for a change.
@@ -174,6 +176,49 @@ impl Pipe {
         }
     }
 
+    /// As [`Self::try_read`] for at most [`FEW`] bytes, which come in the low bytes of a word with their number.
+    /// `None` if this is not so simple.
+    #[inline]
+    pub fn take_few(&self, wanted: usize) -> Option<(u64, usize)> {
+        let (taken, waiters) = {
+            let mut state = self.state.lock();
+            let wanted = wanted.min(state.queue.len()).min(FEW);
+            if wanted == 0 {
+                return None;
+            }
+            (state.queue.pop_few(wanted), state.waiters.take())
+        };
+        wake(waiters);
+        Some(taken)
+    }
+
+    /// Puts bytes back that could not be stored where they should go.
+    pub fn return_few(&self, bytes: u64, count: usize) {
+        let waiters = {
+            let mut state = self.state.lock();
+            state.queue.unpop_few(bytes, count);
+            state.waiters.take()
+        };
+        wake(waiters);
+    }
+
+    /// As [`Self::try_write`] for the `count` low bytes of a word; false if this is not so simple.
+    #[inline]
+    pub fn put_few(&self, bytes: u64, count: usize) -> bool {
+        let waiters = {
+            let mut state = self.state.lock();
+            if state.readers == 0 || state.busy || state.room() < count {
+                return false;
+            }
+            if !state.queue.push_few(bytes, count) {
+                return false;
+            }
+            state.waiters.take()
+        };
+        wake(waiters);
+        true
+    }
+
     fn give_back(&self, queue: ByteRing) {
         let waiters = {
             let mut state = self.state.lock();
@@ -181,7 +226,7 @@ impl Pipe {
             state.busy = false;
             state.waiters.take()
         };
-        waiters.wake();
+        wake(waiters);
     }
 
     /// Which of `interest`, and of errors and hang-up, hold at an end. A waker is woken when that may have changed.

@@ -77,6 +77,50 @@ impl ByteRing {
         done
     }
 
+    /// Takes `count` bytes, of which there are as many, into the low bytes of a word.
+    #[inline]
+    pub(super) fn pop_few(&mut self, count: usize) -> (u64, usize) {
+        let mask = self.bytes.len().wrapping_sub(1);
+        let mut word = 0;
+        for index in 0..count {
+            let byte = self.bytes.get((self.head + index) & mask).copied().unwrap_or_default();
+            word |= u64::from(byte) << (8 * index);
+        }
+        self.head = (self.head + count) & mask;
+        self.len -= count;
+        (word, count)
+    }
+
+    /// Takes the last [`Self::pop_few`] back. Only without memory for it are the bytes lost.
+    pub(super) fn unpop_few(&mut self, word: u64, count: usize) {
+        if self.reserve(self.len + count).is_err() {
+            return;
+        }
+        let mask = self.bytes.len() - 1;
+        self.head = self.head.wrapping_sub(count) & mask;
+        self.len += count;
+        for index in 0..count {
+            self.bytes[(self.head + index) & mask] = (word >> (8 * index)) as u8;
+        }
+    }
+
+    /// Appends the `count` low bytes of a word; false if memory would have to be had for it.
+    #[inline]
+    pub(super) fn push_few(&mut self, word: u64, count: usize) -> bool {
+        if self.len + count > self.bytes.len() {
+            return false;
+        }
+        let mask = self.bytes.len().wrapping_sub(1);
+        for index in 0..count {
+            let at = (self.head + self.len + index) & mask;
+            if let Some(byte) = self.bytes.get_mut(at) {
+                *byte = (word >> (8 * index)) as u8;
+            }
+        }
+        self.len += count;
+        true
+    }
+
     /// Makes room for `wanted` bytes in all.
     fn reserve(&mut self, wanted: usize) -> VfsResult<()> {
         if wanted <= self.bytes.len() {

@@ -3,7 +3,7 @@ use super::Page;
 use super::description::{Description, Object};
 use super::epoll::{Epoll, Settings, Trigger};
 use super::event::EventCounter;
-use super::pipe::{End, PIPE_BUF, Pipe};
+use super::pipe::{End, FEW, PIPE_BUF, Pipe};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 use serix_chroma::{Events, VfsError};
@@ -56,6 +56,47 @@ fn bytes_come_out_as_they_went_in() {
         }
         assert_eq!(pipe.len(), model.len());
     }
+}
+
+/// The short ways in and out mix with the long ones.
+#[test]
+fn few_bytes_move_in_registers() {
+    let (pipe, mut model, mut next, mut seed) = (pipe(), VecDeque::new(), 0u8, 5u64);
+    for _ in 0..20_000 {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        let count = (seed >> 40) as usize % FEW + 1;
+        match seed >> 61 {
+            0..=2 => {
+                let bytes: Vec<u8> = (0..count).map(|i| next.wrapping_add(i as u8)).collect();
+                let mut word = [0; 8];
+                word[..count].copy_from_slice(&bytes);
+                if !pipe.put_few(u64::from_le_bytes(word), count) {
+                    assert_eq!(write(&pipe, &bytes), Ok(count), "only memory was missing");
+                }
+                model.extend(bytes);
+                next = next.wrapping_add(count as u8);
+            }
+            3..=4 => {
+                let want: Vec<u8> = model.iter().copied().take(count).collect();
+                let got = pipe.take_few(count);
+                let got = got.map(|(word, count)| word.to_le_bytes()[..count].to_vec());
+                assert_eq!(got, (!want.is_empty()).then_some(want));
+                model.drain(..count.min(model.len()));
+            }
+            5 => {
+                if let Some((word, count)) = pipe.take_few(count) {
+                    pipe.return_few(word, count);
+                }
+            }
+            _ => {
+                let want: Vec<u8> = model.drain(..count.min(model.len())).collect();
+                assert_eq!(read(&pipe, count).unwrap_or_default(), want);
+            }
+        }
+        assert_eq!(pipe.len(), model.len());
+    }
+    pipe.close(End::Read);
+    assert!(!pipe.put_few(0, 1), "nobody reads");
 }
 
 #[test]

@@ -27,10 +27,13 @@ impl Waiters {
         }
     }
 
-    /// Takes all, to be woken once the object's lock is free.
+    /// Takes all, if there are any, to be woken once the object's lock is free.
+    #[inline]
     #[must_use = "the waiters wait until they are woken"]
-    pub fn take(&mut self) -> Self {
-        Self { first: self.first.take(), more: core::mem::take(&mut self.more) }
+    pub fn take(&mut self) -> Option<Self> {
+        // The first place is filled first and emptied with the others.
+        let first = self.first.take()?;
+        Some(Self { first: Some(first), more: core::mem::take(&mut self.more) })
     }
 
     /// Wakes all.
@@ -41,5 +44,13 @@ impl Waiters {
         for waker in self.more {
             waker.wake();
         }
+    }
+}
+
+/// Wakes those who were taken.
+#[inline]
+pub fn wake(waiters: Option<Waiters>) {
+    if let Some(waiters) = waiters {
+        waiters.wake();
     }
 }

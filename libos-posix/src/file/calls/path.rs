@@ -8,14 +8,34 @@ use crate::{Errno, Result};
 use linux_raw_sys::general::{
     AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, RENAME_EXCHANGE, RENAME_NOREPLACE,
 };
-use serix_chroma::{Access, DeviceNumber, FileKind, Location, RenameFlags, ResolveFlags};
+use serix_chroma::{
+    Access, Context, DeviceNumber, FileKind, Location, RenameFlags, Reply, ResolveFlags,
+};
 
 type Place = Location<crate::file::Page>;
 
 /// The place that a path names, from the directory of a descriptor on.
 pub(crate) fn resolve(descriptor: i32, path: &[u8], flags: ResolveFlags) -> Result<Place> {
+    if descriptor == AT_FDCWD || path.first() == Some(&b'/') {
+        if let Some(known) = resolve_known(path, flags) {
+            return known;
+        }
+    }
     let at = At::new(descriptor, path)?;
     wait(vfs().resolve(at.context(), path, flags))
+}
+
+/// The place that a path names, if the name cache knows the way: then nothing waits, and the places that the
+/// process starts from need not be held.
+fn resolve_known(path: &[u8], flags: ResolveFlags) -> Option<Result<Place>> {
+    let credentials = current::credentials();
+    current::with_fs(|fs| {
+        let context = Context { root: &fs.root, base: &fs.working, credentials: &credentials };
+        match vfs().resolve(context, path, flags) {
+            Reply::Ready(answer) => Some(answer.map_err(Errno::from)),
+            _ => None,
+        }
+    })
 }
 
 /// The place that a call with `AT_` flags names.

@@ -12,12 +12,18 @@ const AT_POSITION: i64 = -1;
 /// `read`.
 pub fn read(descriptor: i32, buffer: UserAddress, len: usize) -> Result<i64> {
     let file = current::descriptor(descriptor)?;
+    if let Some(count) = file.read_few(buffer, len) {
+        return Ok(count as i64);
+    }
     file.read(&mut UserBuffers::one(buffer, len)).map(|count| count as i64)
 }
 
 /// `write`.
 pub fn write(descriptor: i32, buffer: UserAddress, len: usize) -> Result<i64> {
     let file = current::descriptor(descriptor)?;
+    if let Some(count) = file.write_few(buffer, len) {
+        return Ok(count as i64);
+    }
     file.write(&mut UserBuffers::one(buffer, len)).map(|count| count as i64)
 }
 
