@@ -71,10 +71,12 @@ impl<D: BlockDevice> Disk<D> {
         (self.block_size / SECTOR_SIZE) as u64
     }
 
-    /// A page for a short use; give it back with [`Self::put_spare`].
+    /// A page for a short use; give it back with [`Self::put_spare`]. When memory is short it is
+    /// one of the reserve: an operation half-way must not fail for want of a page to read with.
     pub(crate) fn spare(&self) -> Result<D::Page> {
         let kept = self.spare.lock().pop();
-        kept.or_else(|| self.device.allocate_page()).ok_or(Error::NoMemory)
+        let page = kept.or_else(|| self.device.allocate_page());
+        page.or_else(|| self.reserve.lock().pop()).ok_or(Error::NoMemory)
     }
 
     pub(crate) fn put_spare(&self, page: D::Page) {
@@ -84,8 +86,13 @@ impl<D: BlockDevice> Disk<D> {
         }
     }
 
-    /// Fills the reserve up to `count` pages.
+    /// Fills the reserve up to `count` pages, and the spare ones as far as one read needs them.
     pub(crate) fn fill_reserve(&self, count: usize) -> Result<()> {
+        let mut spare = self.spare.lock();
+        while spare.len() < SPARE_PAGES / 2 {
+            spare.push(self.device.allocate_page().ok_or(Error::NoMemory)?);
+        }
+        drop(spare);
         let mut reserve = self.reserve.lock();
         while reserve.len() < count {
             reserve.push(self.device.allocate_page().ok_or(Error::NoMemory)?);

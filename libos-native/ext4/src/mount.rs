@@ -154,7 +154,7 @@ impl<D: BlockDevice> Ext4<D> {
         if parsed.error != 0 {
             (self.options.log)(format_args!("ext4: the journal notes an error; a check is due"));
         }
-        Log::new(parsed, parts)
+        Log::new(parsed, bytes, parts)
     }
 
     /// How an empty log is written: with revoke records, and checksums where metadata have them.

@@ -15,6 +15,19 @@ impl<D: BlockDevice> Ext4<D> {
         }
     }
 
+    /// Commits and checkpoints, so that the pages that both hold are in the reserve again.
+    pub(super) async fn relieve(&self) -> Result<()> {
+        if !self.journal.is_idle() {
+            self.commit(self.journal.current()).await?;
+        }
+        let mut log = self.journal.log.lock().await;
+        let outcome = self.checkpoint(&mut log).await;
+        if let Err(error) = &outcome {
+            self.fail(*error);
+        }
+        outcome
+    }
+
     /// As [`Self::checkpoint`]; `next` is the first transaction that the log will hold.
     pub(super) async fn checkpoint_log(&self, log: &mut Log, next: u32) -> Result<()> {
         let mut list: Vec<(u64, D::Page)> = {

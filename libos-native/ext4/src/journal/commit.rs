@@ -223,7 +223,7 @@ impl<D: BlockDevice> Ext4<D> {
     }
 
     fn page_of(&self, bytes: &[u8]) -> Result<D::Page> {
-        let page = self.disk.spare()?;
+        let page = self.disk.take_reserve().ok_or(Error::NoMemory)?;
         page.write(0, bytes);
         Ok(page)
     }

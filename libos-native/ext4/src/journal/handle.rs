@@ -30,9 +30,19 @@ enum Entry {
 impl<D: BlockDevice> Ext4<D> {
     /// Joins the running transaction for an operation that changes at most `credits` blocks.
     pub(crate) async fn begin(&self, credits: usize) -> Result<Handle<'_, D>> {
+        let mut relieved = false;
         loop {
             self.check_writable()?;
-            match self.try_begin(credits)? {
+            let entry = match self.try_begin(credits) {
+                // Copies that await a checkpoint may hold the pages that are wanted.
+                Err(Error::NoMemory) if !relieved => {
+                    relieved = true;
+                    self.relieve().await?;
+                    continue;
+                }
+                other => other?,
+            };
+            match entry {
                 Entry::Joined(transaction) => {
                     let (credits, modified) = (AtomicUsize::new(credits), AtomicBool::new(false));
                     return Ok(Handle { fs: self, transaction, credits, modified });

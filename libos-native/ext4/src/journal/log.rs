@@ -16,6 +16,8 @@ pub(crate) struct Part {
 
 pub(crate) struct Log {
     pub(crate) superblock: Superblock,
+    /// The superblock's block as it is on disk.
+    bytes: Box<[u8]>,
     parts: Vec<Part>,
     /// Where the next block goes.
     pub(super) head: u32,
@@ -26,8 +28,8 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// A log over `parts`, which begin at its block 0.
-    pub(crate) fn new(superblock: Superblock, parts: Vec<Part>) -> Result<Self> {
+    /// A log over `parts`, which begin at its block 0, whose contents are `bytes`.
+    pub(crate) fn new(superblock: Superblock, bytes: Box<[u8]>, parts: Vec<Part>) -> Result<Self> {
         let mapped: u64 = parts.iter().map(|part| u64::from(part.len)).sum();
         let (first, blocks) = (superblock.first, superblock.blocks);
         if first == 0 || u64::from(blocks) > mapped || blocks <= first.saturating_add(16) {
@@ -37,7 +39,7 @@ impl Log {
             return Err(Error::corrupt_block("journal start", 0));
         }
         let head = first;
-        Ok(Self { superblock, parts, head, used: 0, live: false })
+        Ok(Self { superblock, bytes, parts, head, used: 0, live: false })
     }
 
     /// Blocks for transactions.
@@ -88,11 +90,9 @@ impl Log {
         self.store_superblock(disk).await
     }
 
-    async fn store_superblock<D: BlockDevice>(&self, disk: &Disk<D>) -> Result<()> {
-        let place = self.physical(0)?;
-        let mut bytes = disk.read_block(place).await?;
-        self.superblock.store(&mut bytes);
-        disk.write_block(place, &bytes).await
+    async fn store_superblock<D: BlockDevice>(&mut self, disk: &Disk<D>) -> Result<()> {
+        self.superblock.store(&mut self.bytes);
+        disk.write_block(self.physical(0)?, &self.bytes).await
     }
 
     /// Says in the journal's superblock that the file system must be checked.
