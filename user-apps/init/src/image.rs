@@ -7,17 +7,11 @@ use alloc::vec::Vec;
 use core::fmt;
 use serix_abi::PAGE_SIZE;
 use serix_abi::map::MapFlags;
+use serix_loader::{ElfHeader, FileKind, Limits, LoadError, Plan};
 use serix_session::IMAGE_ADDRESS;
-use xmas_elf::ElfFile;
-use xmas_elf::header::{Class, Data, Machine, Type};
-use xmas_elf::program::{ProgramHeader, Type as SegmentType};
 
-/// Most pages of an image: 64 MiB.
-const PAGES_MAX: u64 = 16 * 1024;
-/// Most program headers.
-const HEADERS_MAX: u16 = 64;
-/// Bytes of an ELF64 program header.
-const HEADER_SIZE: u16 = 56;
+/// Most bytes of an image in memory.
+const SIZE_MAX: u64 = 64 << 20;
 const PAGE: u64 = PAGE_SIZE as u64;
 
 /// Consecutive pages with the same permissions.
@@ -52,22 +46,16 @@ pub struct Image<'a> {
 /// Why a module is no libOS image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageError {
-    /// The bytes are no ELF file that could be read.
-    NotElf,
-    /// An ELF file, but not a fixed 64-bit little-endian x86-64 executable.
-    NotExecutable,
-    /// The program headers are outside the file, or too many.
-    BadHeaders,
-    /// This segment's bytes are outside the file.
-    Truncated(usize),
-    /// This segment is outside the first 64 MiB of session memory.
-    Misplaced(usize),
-    /// This segment shares a page with the one before it, or is out of order.
-    Overlap(usize),
+    /// No ELF program of this machine, or a damaged one.
+    Load(LoadError),
+    /// It may run anywhere; an image is linked at the start of session memory.
+    PositionIndependent,
+    /// It does not lie in the first 64 MiB of session memory.
+    Misplaced,
+    /// This segment shares a page with the one before it.
+    SharedPage(usize),
     /// This segment is both writable and executable.
     WritableCode(usize),
-    /// There is nothing to load.
-    Empty,
     /// The entry point is in no executable segment.
     BadEntry,
 }
@@ -75,17 +63,12 @@ pub enum ImageError {
 impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotElf => f.write_str("not an ELF file"),
-            Self::NotExecutable => f.write_str("not a fixed-address 64-bit x86-64 executable"),
-            Self::BadHeaders => f.write_str("program headers outside the file, or too many"),
-            Self::Truncated(n) => write!(f, "segment {n}: its bytes are outside the file"),
-            Self::Misplaced(n) => {
-                write!(f, "segment {n}: not in the 64 MiB from {IMAGE_ADDRESS:#x} on")
-            }
-            Self::Overlap(n) => write!(f, "segment {n}: overlaps the one before it"),
-            Self::WritableCode(n) => write!(f, "segment {n}: both writable and executable"),
-            Self::Empty => f.write_str("no segment to load"),
-            Self::BadEntry => f.write_str("entry point outside of its code"),
+            Self::Load(error) => write!(f, "{error}"),
+            Self::PositionIndependent => write!(f, "not linked at {IMAGE_ADDRESS:#x}"),
+            Self::Misplaced => write!(f, "not in the 64 MiB from {IMAGE_ADDRESS:#x} on"),
+            Self::SharedPage(n) => write!(f, "segment {n} shares a page with the one before it"),
+            Self::WritableCode(n) => write!(f, "segment {n} is both writable and executable"),
+            Self::BadEntry => f.write_str("the entry point is outside of its code"),
         }
     }
 }
@@ -96,35 +79,21 @@ impl<'a> Image<'a> {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ImageError> {
-        let elf = checked_headers(bytes)?;
-        let mut image = Self { bytes, segments: Vec::new(), entry: 0, pages: 0 };
-        for (number, header) in elf.program_iter().enumerate() {
-            if header.get_type() == Ok(SegmentType::Load) && header.mem_size() > 0 {
-                image.add(number, &header)?;
-            }
+        let plan = plan(bytes)?;
+        let mut image = Self { bytes, segments: Vec::new(), entry: plan.entry, pages: 0 };
+        for (number, segment) in plan.segments.iter().enumerate() {
+            image.add(number, segment)?;
         }
-        image.entry = elf.header.pt2.entry_point();
-        if image.segments.is_empty() {
-            Err(ImageError::Empty)
-        } else if !image.is_code(image.entry) {
-            Err(ImageError::BadEntry)
-        } else {
-            Ok(image)
-        }
+        if image.is_code(image.entry) { Ok(image) } else { Err(ImageError::BadEntry) }
     }
 
-    fn add(&mut self, number: usize, header: &ProgramHeader<'_>) -> Result<(), ImageError> {
-        let file_end = header.offset().checked_add(header.file_size());
-        let is_inside = file_end.is_some_and(|end| end <= self.bytes.len() as u64);
-        if !is_inside || header.file_size() > header.mem_size() {
-            return Err(ImageError::Truncated(number));
-        }
-        let segment = placed(header).ok_or(ImageError::Misplaced(number))?;
-        if segment.first_page < self.pages {
-            return Err(ImageError::Overlap(number));
-        }
-        if header.flags().is_write() && header.flags().is_execute() {
+    fn add(&mut self, number: usize, wanted: &serix_loader::Segment) -> Result<(), ImageError> {
+        if wanted.writable && wanted.executable {
             return Err(ImageError::WritableCode(number));
+        }
+        let segment = placed(wanted);
+        if segment.first_page < self.pages {
+            return Err(ImageError::SharedPage(number));
         }
         self.pages = segment.first_page + segment.pages;
         self.segments.push(segment);
@@ -157,46 +126,40 @@ impl<'a> Image<'a> {
     }
 }
 
-/// The file with headers that `xmas_elf` can walk: it indexes by them without asking.
-fn checked_headers(bytes: &[u8]) -> Result<ElfFile<'_>, ImageError> {
-    let elf = ElfFile::new(bytes).map_err(|_| ImageError::NotElf)?;
-    let (ident, header) = (elf.header.pt1, elf.header.pt2);
-    let is_ours = ident.class() == Class::SixtyFour && ident.data() == Data::LittleEndian;
-    let is_executable = header.type_().as_type() == Type::Executable;
-    if !is_ours || !is_executable || header.machine().as_machine() != Machine::X86_64 {
-        return Err(ImageError::NotExecutable);
+/// The loader's plan of a module, which must be fixed in session memory.
+fn plan(bytes: &[u8]) -> Result<Plan, ImageError> {
+    let header = ElfHeader::parse(bytes).map_err(ImageError::Load)?;
+    if header.kind != FileKind::Fixed {
+        return Err(ImageError::PositionIndependent);
     }
-    let size = u64::from(header.ph_count()) * u64::from(HEADER_SIZE);
-    let end = header.ph_offset().checked_add(size);
-    let is_inside = header.ph_offset() > 0 && end.is_some_and(|end| end <= bytes.len() as u64);
-    // The headers are read in place, as 8-byte fields.
-    let is_aligned =
-        header.ph_offset().is_multiple_of(8) && bytes.as_ptr().addr().is_multiple_of(8);
-    let is_bounded = header.ph_count() <= HEADERS_MAX && header.ph_entry_size() == HEADER_SIZE;
-    (is_inside && is_aligned && is_bounded).then_some(elf).ok_or(ImageError::BadHeaders)
+    let range = header.program_headers();
+    let headers = bytes.get(range.start as usize..range.end as usize).unwrap_or(&[]);
+    let addresses = IMAGE_ADDRESS..IMAGE_ADDRESS + SIZE_MAX;
+    let limits = Limits { addresses, memory: SIZE_MAX };
+    let plan = Plan::new(&header, headers, bytes.len() as u64, &limits);
+    plan.map_err(|error| match error {
+        LoadError::TooLarge => ImageError::Misplaced,
+        other => ImageError::Load(other),
+    })
 }
 
-/// The segment, if it lies in session memory.
-fn placed(header: &ProgramHeader<'_>) -> Option<Segment> {
-    let offset = header.virtual_addr().checked_sub(IMAGE_ADDRESS)?;
-    let end = offset.checked_add(header.mem_size())?;
-    if end > PAGES_MAX * PAGE {
-        return None;
-    }
+/// The pages of a segment, which lies in session memory.
+fn placed(wanted: &serix_loader::Segment) -> Segment {
+    let offset = wanted.address - IMAGE_ADDRESS;
     let first_page = offset / PAGE;
     let mut flags = MapFlags::default();
-    if header.flags().is_write() {
+    if wanted.writable {
         flags = flags.with(MapFlags::WRITE);
     }
-    if !header.flags().is_execute() {
+    if !wanted.executable {
         flags = flags.with(MapFlags::NO_EXECUTE);
     }
-    Some(Segment {
+    Segment {
         first_page,
-        pages: end.div_ceil(PAGE) - first_page,
+        pages: (offset + wanted.memory_size).div_ceil(PAGE) - first_page,
         flags,
         offset,
-        file_start: header.offset() as usize,
-        file_size: header.file_size() as usize,
-    })
+        file_start: wanted.file.start as usize,
+        file_size: (wanted.file.end - wanted.file.start) as usize,
+    }
 }

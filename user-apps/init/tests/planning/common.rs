@@ -110,6 +110,10 @@ pub(crate) fn elf(segments: &[Segment<'_>]) -> Vec<u8> {
     put(54, &56_u16.to_le_bytes());
     put(56, &(segments.len() as u16).to_le_bytes());
     for (index, segment) in segments.iter().enumerate() {
+        // As linkers do: a segment is at the same place in a page of the file as in a page of memory.
+        while bytes.len() as u64 % 4096 != segment.address % 4096 {
+            bytes.push(0);
+        }
         let (at, offset) = (64 + index * 56, bytes.len() as u64);
         let mut put = |field: usize, value: &[u8]| {
             bytes[at + field..at + field + value.len()].copy_from_slice(value);
