@@ -18,7 +18,8 @@ fn session(start: &'static SessionStart) -> i32 {
     run(
         start,
         &[
-            tests!["paths": null, foreign, fault_and_resume, fault_map_resume, map_one, map_batch, bind, signal_and_poll],
+            tests!["paths": null, foreign, fault_and_resume, fault_map_resume, map_one, map_batch, bind, signal_and_poll,
+            refusing_a_token_tells_nothing],
         ],
     )
 }
@@ -117,4 +118,35 @@ fn signal_and_poll(_: &mut Session) -> Check {
         let poll = raw::measured(Call::EventWait, [slot, 1, 0, 0, 0, 0])?;
         Ok(signal + poll - empty)
     })
+}
+
+/// A forged token costs the same wherever its first wrong byte is, so that tags cannot be guessed byte by byte. Only a clock that counts
+/// instructions shows it.
+fn refusing_a_token_tells_nothing(session: &mut Session) -> Check {
+    let token = session.token(Purpose::Log).ok_or(Error::BadToken)?;
+    let mut costs = [0; serix_abi::token::TAG_SIZE];
+    for (at, cost) in costs.iter_mut().enumerate() {
+        let mut forged = token;
+        forged[serix_abi::token::HEADER_SIZE + at] ^= 1;
+        *cost = refusal(&forged)?;
+    }
+    line(format_args!("PATH bind-refused {}", costs[0]));
+    let is_counted = (0..8).all(|_| empty() == empty()) && refusal(&token)? == refusal(&token)?;
+    if is_counted {
+        ensure_eq!(costs, [costs[0]; serix_abi::token::TAG_SIZE], "instructions by position");
+    }
+    Ok(())
+}
+
+/// The median cost of a bind, whatever its answer.
+fn refusal(token: &[u8]) -> Result<u64, Error> {
+    let mut all = [0; ROUNDS];
+    for place in &mut all {
+        let before = ticks();
+        let answer = serix_sys::call::bind(token);
+        *place = ticks() - before;
+        answer.map_or(Ok(()), |slot| serix_sys::call::unbind(slot).map(drop))?;
+    }
+    all.sort_unstable();
+    Ok(all[ROUNDS / 2])
 }
