@@ -37,7 +37,7 @@ pub struct Resource {
     pub count: u64,
     /// Device number for blocks and consoles, core for slices; else zero.
     pub device: u32,
-    /// For frames: 1 if the range is in use by the first environment itself (image, modules).
+    /// For frames: how many at the end of the range the first domain itself uses (image, modules, account).
     pub in_use: u32,
 }
 
