@@ -219,7 +219,7 @@ impl<D: BlockDevice> Ext4<D> {
             return corrupt("inode size");
         }
         if inode.has(flags::EXTENTS) {
-            let contains = |start, len| self.rules.superblock.contains(start, len);
+            let contains = |start, len| self.rules.can_be_files(start, len);
             if let Some(what) = extent::defect(&inode.map.0, contains) {
                 return corrupt(what);
             }

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::layout::bytes::{put_u32, u32_at, u64_at};
 use crate::layout::superblock::Superblock;
 use crate::layout::{attributes, directory, extent, htree, inode, superblock};
+use crate::zones::Zones;
 
 /// The role of a block. Those of an inode carry its checksum seed, so that a block that two inodes
 /// claim is checked against each.
@@ -44,11 +45,18 @@ pub(crate) struct Rules {
     pub(crate) inodes: u32,
     pub(crate) inode_size: usize,
     pub(crate) superblock: Superblock,
+    /// Blocks that no file has.
+    pub(crate) zones: Zones,
 }
 
 const ORPHAN_MAGIC: u32 = 0x0b10_ca04;
 
 impl Rules {
+    /// Whether a run of blocks can be a file's.
+    pub(crate) fn can_be_files(&self, start: u64, len: u64) -> bool {
+        self.superblock.contains(start, len) && !self.zones.touches(start, len)
+    }
+
     /// Fails if a block that was read cannot be what it should be.
     pub(crate) fn check(&self, kind: Kind, block: u64, bytes: &[u8]) -> Result<()> {
         match self.defect(kind, block, bytes) {
@@ -76,7 +84,7 @@ impl Rules {
     }
 
     fn extent_defect(&self, seed: u32, bytes: &[u8]) -> Option<&'static str> {
-        let contains = |start, len| self.superblock.contains(start, len);
+        let contains = |start, len| self.can_be_files(start, len);
         extent::defect(bytes, contains).or_else(|| {
             let intact = !self.has_checksums || extent::is_intact(bytes, seed);
             (!intact).then_some("extent node checksum")

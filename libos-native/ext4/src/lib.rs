@@ -35,6 +35,7 @@ mod sync;
 mod vfs;
 mod wait;
 mod xattr;
+mod zones;
 
 pub use attributes::{AttributeChange, Attributes};
 pub use directory::DirectoryEntry;

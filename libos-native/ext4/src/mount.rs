@@ -16,6 +16,7 @@ use crate::layout::superblock::{self, Changing, Superblock};
 use crate::map::State;
 use crate::name_hash::Hasher;
 use crate::orphan::Orphans;
+use crate::zones::Zones;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -56,7 +57,10 @@ impl<D: BlockDevice> Ext4<D> {
         if parsed.blocks > disk.blocks() {
             return Err(Error::corrupt_block("file system larger than the device", parsed.blocks));
         }
-        let rules = rules(parsed);
+        let mut rules = rules(parsed);
+        let protection = protection(&rules.superblock);
+        let groups = read_groups(&disk, &rules.superblock, protection).await?;
+        rules.zones = Zones::new(&rules.superblock, &groups);
         let superblock = &rules.superblock;
         let cache_blocks = (options.cache_bytes / block_size).max(MIN_TRANSACTION * 2);
         let cache = Cache::new(cache_blocks, block_size);
@@ -64,8 +68,6 @@ impl<D: BlockDevice> Ext4<D> {
         let superblock_buffer = read_pinned(&disk, &cache, place).await?;
         let hasher =
             Hasher::new(superblock.hash_version, superblock.hash_unsigned, superblock.hash_seed);
-        let protection = protection(superblock);
-        let groups = read_groups(&disk, superblock, protection).await?;
         let read_only = options.read_only || superblock.features.forbids_writing().is_some();
         let limit = (cache_blocks / 4).max(MIN_TRANSACTION);
         let mounted = Self {
@@ -199,6 +201,7 @@ fn rules(superblock: Superblock) -> Rules {
         inodes: superblock.inodes,
         inode_size: superblock.inode_size,
         superblock,
+        zones: Zones::default(),
     }
 }
 

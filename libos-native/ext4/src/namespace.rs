@@ -68,8 +68,18 @@ impl<D: BlockDevice> Ext4<D> {
         let body = node.body.read().await;
         check_directory(&body)?;
         match self.find_entry(&body, name).await? {
-            Some(entry) if entry.inode != 0 => Ok(entry.inode),
-            _ => Err(Error::NotFound),
+            Some(entry) => self.check_named(entry.inode),
+            None => Err(Error::NotFound),
+        }
+    }
+
+    /// Fails for an inode that no entry may name: the journal's and its like.
+    fn check_named(&self, number: u32) -> Result<u32> {
+        let is_reserved = number < self.rules.superblock.first_inode && number != ROOT;
+        if is_reserved {
+            Err(Error::corrupt_inode("reserved inode with a name", number))
+        } else {
+            Ok(number)
         }
     }
 

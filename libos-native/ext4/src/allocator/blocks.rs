@@ -248,7 +248,7 @@ impl<D: BlockDevice> Ext4<D> {
         start: u64,
         len: u32,
     ) -> Result<()> {
-        if !self.rules.superblock.contains(start, len.into()) {
+        if !self.rules.can_be_files(start, len.into()) {
             return Err(Error::corrupt_block("freed block out of range", start));
         }
         let (mut start, mut left) = (start, len);

@@ -61,7 +61,7 @@ impl<D: BlockDevice> Ext4<D> {
             Some(buffer) => buffer.read(look),
             None => look(&inode.map.0),
         };
-        if block != 0 && !self.rules.superblock.contains(block, 1) {
+        if block != 0 && !self.rules.can_be_files(block, 1) {
             return Err(Error::Corrupt { what: "block pointer", block, inode: inode.number });
         }
         Ok(block)

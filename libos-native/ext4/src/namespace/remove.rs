@@ -63,7 +63,7 @@ impl<D: BlockDevice> Ext4<D> {
         if entry.inode == directory {
             return Err(Error::corrupt_inode("directory names itself", directory));
         }
-        match self.node(entry.inode).await {
+        match self.node(self.check_named(entry.inode)?).await {
             Err(Error::Stale) => {
                 Err(Error::corrupt_inode("entry names an unused inode", entry.inode))
             }
