@@ -16,10 +16,9 @@ type Place = Location<crate::file::Page>;
 
 /// The place that a path names, from the directory of a descriptor on.
 pub(crate) fn resolve(descriptor: i32, path: &[u8], flags: ResolveFlags) -> Result<Place> {
-    if descriptor == AT_FDCWD || path.first() == Some(&b'/') {
-        if let Some(known) = resolve_known(path, flags) {
-            return known;
-        }
+    let is_from_here = descriptor == AT_FDCWD || path.first() == Some(&b'/');
+    if is_from_here && let Some(known) = resolve_known(path, flags) {
+        return known;
     }
     let at = At::new(descriptor, path)?;
     wait(vfs().resolve(at.context(), path, flags))
@@ -193,11 +192,9 @@ pub fn readlinkat(
         b"" if descriptor == AT_FDCWD => return Err(Errno::ENOENT),
         path => resolve(descriptor, path, flags)?,
     };
-    let target = block_on(vfs().read_link(&place)).map_err(|error| {
-        match (Errno::from(error), path.is_empty()) {
-            (Errno::EINVAL, true) => Errno::ENOENT,
-            (error, _) => error,
-        }
+    let target = block_on(vfs().read_link(&place)).map_err(|error| match error {
+        Errno::EINVAL if path.is_empty() => Errno::ENOENT,
+        error => error,
     })?;
     let target = &target[..target.len().min(len as usize)];
     buffer.write_bytes(target)?;
