@@ -7,7 +7,7 @@
 //! Invariant: no DATA byte without credit, and stdin never holds more than the window.
 use crate::file::Page;
 use crate::file::pipe::{End, Pipe};
-use crate::file::waiters::Waiters;
+use crate::file::waiters::{Waiters, wake};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::poll_fn;
@@ -137,7 +137,7 @@ impl Link {
             protocol.status = Some(frame[..length].to_vec());
             protocol.waiters.take()
         };
-        waiters.wake();
+        wake(waiters);
     }
 
     /// Whether the last frame was handed to the machine's stream, or the link failed.
@@ -157,7 +157,7 @@ impl Link {
             protocol.finished = true;
             protocol.waiters.take()
         };
-        waiters.wake();
+        wake(waiters);
     }
 
     /// Ready once [`Self::is_finished`]; wakes the waker then.
@@ -201,7 +201,7 @@ impl Link {
         for stream in Stream::ALL {
             self.end(stream);
         }
-        waiters.wake();
+        wake(waiters);
     }
 
     fn act(&self, event: Event<'_>) -> Result<(), Error> {
@@ -231,7 +231,7 @@ impl Link {
             }
             protocol.waiters.take()
         };
-        waiters.wake();
+        wake(waiters);
         Ok(())
     }
 
