@@ -5,6 +5,7 @@ mod files;
 mod fork;
 mod isolation;
 mod keep;
+mod paths;
 mod programs;
 mod stdio;
 
@@ -19,6 +20,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Test> {
         programs::TESTS,
         fork::TESTS,
         isolation::TESTS,
+        paths::TESTS,
         bad_input::TESTS,
     ];
     rows.into_iter().flatten()
