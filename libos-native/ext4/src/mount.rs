@@ -34,8 +34,7 @@ impl<D: BlockDevice> Ext4<D> {
     /// # Errors
     /// `NotExt4`, `Unsupported` with the feature's name, `Corrupt`, `Io`, `NoMemory`.
     pub async fn mount(device: D, options: Options) -> Result<Arc<Self>> {
-        let bytes = read_superblock(&device).await?;
-        let parsed = Superblock::parse(&bytes)?;
+        let (parsed, torn) = find_superblock(&device).await?;
         let needs_recovery = parsed.features.incompatible(incompatible::RECOVER);
         let mut mounted = Self::assemble(device, parsed, options.clone()).await?;
         if needs_recovery && mounted.rules.superblock.has_journal() {
@@ -43,10 +42,11 @@ impl<D: BlockDevice> Ext4<D> {
             log.recover(&mounted.disk).await?;
             // Everything that was read may be older than what was replayed.
             let device = mounted.disk.into_device();
-            let bytes = read_superblock(&device).await?;
-            mounted = Self::assemble(device, Superblock::parse(&bytes)?, options).await?;
+            let (parsed, _) = find_superblock(&device).await?;
+            mounted = Self::assemble(device, parsed, options).await?;
         }
-        mounted.prepare(needs_recovery).await?;
+        // Either way the superblock is written again at the latest at unmount.
+        mounted.prepare(needs_recovery || torn).await?;
         Ok(Arc::new(mounted))
     }
 
@@ -175,10 +175,28 @@ impl<D: BlockDevice> Ext4<D> {
     }
 }
 
-/// Reads the superblock before the block size is known.
-async fn read_superblock<D: BlockDevice>(device: &D) -> Result<Vec<u8>> {
+/// Reads the superblock, and says whether it was torn. Its sectors are not written as one; if its
+/// checksum is wrong, but what never changes is as in the backup, the rest is believed: counts are
+/// taken from the groups, and the journal has the superblock of what it replays.
+async fn find_superblock<D: BlockDevice>(device: &D) -> Result<(Superblock, bool)> {
+    let bytes = read_superblock(device, superblock::OFFSET as u64).await?;
+    match Superblock::parse(&bytes) {
+        Err(error) if error == superblock::TORN => {}
+        other => return Ok((other?, false)),
+    }
+    let torn = Superblock::parse_torn(&bytes)?;
+    if torn.group_count() < 2 || !torn.has_backup(1) {
+        return Err(superblock::TORN);
+    }
+    let place = torn.group_start(1) * torn.block_size as u64;
+    let backup = Superblock::parse(&read_superblock(device, place).await?)?;
+    if torn.is_like(&backup) { Ok((torn, true)) } else { Err(superblock::TORN) }
+}
+
+/// Reads a superblock at a byte of the device.
+async fn read_superblock<D: BlockDevice>(device: &D, place: u64) -> Result<Vec<u8>> {
     let page = device.allocate_page().ok_or(Error::NoMemory)?;
-    let sector = (superblock::OFFSET / SECTOR_SIZE) as u64;
+    let sector = place / SECTOR_SIZE as u64;
     let count = (superblock::SIZE / SECTOR_SIZE) as u32;
     if device.sector_count() < sector + u64::from(count) {
         return Err(Error::NotExt4);

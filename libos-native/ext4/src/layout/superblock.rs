@@ -67,6 +67,15 @@ fn checksum(bytes: &[u8]) -> u32 {
 impl Superblock {
     /// Reads and checks a superblock of [`SIZE`] bytes.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let superblock = Self::parse_torn(bytes)?;
+        if superblock.has_checksums() && u32_at(bytes, CHECKSUM) != checksum(bytes) {
+            return Err(TORN);
+        }
+        Ok(superblock)
+    }
+
+    /// As [`Self::parse`], whatever the checksum says.
+    pub(crate) fn parse_torn(bytes: &[u8]) -> Result<Self, Error> {
         if u16_at(bytes, 0x38) != MAGIC {
             return Err(Error::NotExt4);
         }
@@ -76,11 +85,6 @@ impl Superblock {
             read_only: u32_at(bytes, 0x64),
         };
         features.check_readable()?;
-        if features.read_only(read_only::METADATA_CSUM)
-            && u32_at(bytes, CHECKSUM) != checksum(bytes)
-        {
-            return Err(bad("superblock checksum"));
-        }
         let superblock = Self::fields(bytes, features)?;
         superblock.check()?;
         Ok(superblock)
@@ -143,6 +147,20 @@ impl Superblock {
             && (1..=0xffff).contains(&self.first_inode)
             && u64::from(self.inodes) == self.group_count() * u64::from(self.inodes_per_group);
         if sound { Ok(()) } else { Err(bad("superblock geometry")) }
+    }
+
+    /// Whether what never changes is as in a backup.
+    pub(crate) fn is_like(&self, backup: &Self) -> bool {
+        let key = |one: &Self| {
+            (
+                (one.blocks, one.inodes, one.block_size, one.inode_size, one.uuid),
+                (one.blocks_per_group, one.inodes_per_group, one.descriptor_size),
+                (one.checksum_seed, one.hash_seed, one.journal_inode, one.orphan_file),
+                one.features.incompatible & !incompatible::RECOVER,
+                one.features.read_only & !(read_only::ORPHAN_PRESENT | read_only::LARGE_FILE),
+            )
+        };
+        key(self) == key(backup)
     }
 
     pub(crate) fn group_count(&self) -> u64 {
@@ -251,6 +269,9 @@ fn is_power(mut number: u32, base: u32) -> bool {
     }
     number == 1
 }
+
+/// The superblock's checksum is wrong: it may have been torn by a power failure.
+pub(crate) const TORN: Error = Error::corrupt_block("superblock checksum", 0);
 
 fn bad(what: &'static str) -> Error {
     Error::corrupt_block(what, 0)
