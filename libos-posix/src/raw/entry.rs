@@ -183,7 +183,7 @@ pub(super) extern "sysv64" fn foreign_entry() {
 }
 
 /// Enables upcalls and goes to the program, whose rip, cs, rflags, rsp and ss are on the stack. This, up to
-/// [`restart_end`], is the restart range.
+/// `restart_end`, is the restart range.
 #[unsafe(naked)]
 extern "sysv64" fn leave() {
     naked_asm!(

@@ -4,7 +4,7 @@
 //! of Rust objects, so mapping, unmapping and writing there cannot break one; every function that takes a
 //! program address checks it against that bound. 2. Frames are reached through the frame map only, by
 //! copying, and a frame's memory is never borrowed. 3. Session code runs on one core at a time and switches only
-//! in [`context::switch`].
+//! in `context`.
 #![allow(unsafe_code)]
 
 pub mod context;

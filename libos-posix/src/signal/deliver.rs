@@ -32,7 +32,7 @@ impl Restart {
     }
 }
 
-/// The work on the way out, asked for by [`crate::sched::Thread::interrupt`]. `result` is that of a system call, which is not
+/// The work on the way out, asked for by `Thread::interrupt`. `result` is that of a system call, which is not
 /// in the frame yet; there rax has still the call's number.
 pub fn exit_work(trap: &mut TrapFrame, result: Option<i64>) {
     let mut restart = Restart::of(result);

@@ -1,6 +1,6 @@
 //! Signals: dispositions, masks, what waits, sending, and delivery on the way back to the program.
 //!
-//! `set`, `info` and `pending` are pure. A signal is put where it waits by [`send`] or [`send_to_thread`], which wakes
+//! `set`, `info` and `pending` are pure. A signal is put where it waits by `send` or `send_to_thread`, which wakes
 //! the thread that will take it; [`exit_work`] takes it when that thread leaves the libOS. Lock order: process
 //! state, process signals, thread signals.
 mod deliver;

@@ -38,7 +38,7 @@ pub fn send(process: &Arc<Process>, info: SignalInfo) -> Result<()> {
 /// Sends a signal to one thread.
 ///
 /// # Errors
-/// As [`send`].
+/// As `send`.
 pub fn send_to_thread(thread: &Arc<Thread>, info: SignalInfo) -> Result<()> {
     prepare(&thread.process, info.signal);
     {
