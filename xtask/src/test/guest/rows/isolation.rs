@@ -9,6 +9,9 @@ use super::programs::{add, compile_c};
 
 pub(super) const TESTS: &[Test] = &[
     Test { name: "6-native-calls", seconds: 120, body: |bench| native(&bench, "calls", 60) },
+    Test { name: "6-escapes", seconds: 120, body: |bench| native(&bench, "escapes", 13) },
+    Test { name: "6-rings", seconds: 120, body: |bench| native(&bench, "rings", 16) },
+    Test { name: "6-restart", seconds: 300, body: restart },
     Test { name: "6-forged-tokens", seconds: 300, body: |bench| native(&bench, "forgery", 15) },
     Test { name: "6-random-native-calls", seconds: 300, body: |bench| native(&bench, "fuzz", 2) },
     Test { name: "6-hostile-session", seconds: 300, body: |bench| native(&bench, "hostile", 10) },
@@ -24,6 +27,22 @@ fn native(bench: &Bench, name: &str, passes: usize) -> Result<()> {
         bench.run(&["--manifest", manifest.to_str().context("a path in UTF-8")?], &[], b"")?;
     ran.expect("", 0)?;
     ensure!(lines(&ran, "FAIL ") == 0 && lines(&ran, "PASS ") >= passes, "{ran}\n{}", ran.log);
+    expect_whole_ledger(&ran)
+}
+
+/// A session that fails on purpose is started again with all that it had; the other does not notice.
+fn restart(bench: Bench) -> Result<()> {
+    let manifest = bench.source("exokernel/tests/manifests/restart.manifest");
+    let ran =
+        bench.run(&["--manifest", manifest.to_str().context("a path in UTF-8")?], &[], b"")?;
+    ran.expect("", 0)?;
+    let starts = lines(&ran, "init: session failing: started ");
+    let failures = lines(&ran, "FAIL ");
+    ensure!(starts >= 3, "{starts} starts\n{ran}");
+    ensure!(failures == lines(&ran, "FAIL option fail: "), "failures that nobody asked for\n{ran}");
+    let violations = ran.log.lines().filter(|line| line.contains("ledger check: "));
+    let whole = violations.clone().filter(|line| line.ends_with("ledger check: 0 violations"));
+    ensure!(whole.count() == violations.count(), "the ledger was not found whole\n{ran}");
     expect_whole_ledger(&ran)
 }
 
