@@ -29,7 +29,9 @@ static POOL: Mutex<Option<FramePool>> = Mutex::new(None);
 /// The frame pool. Only for the moment of one operation.
 #[inline]
 pub(crate) fn pool() -> impl core::ops::DerefMut<Target = FramePool> {
-    Pool(POOL.lock())
+    // One core, and no holder blocks: who finds it taken has taken it himself.
+    let Some(guard) = POOL.try_lock() else { panic!("the frame pool is in use by its own user") };
+    Pool(guard)
 }
 
 struct Pool(MutexGuard<'static, Option<FramePool>>);

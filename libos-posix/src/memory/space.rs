@@ -310,7 +310,8 @@ impl AddressSpace {
             let writable = if area.shared {
                 old.has(MapFlags::WRITE)
             } else {
-                area.access.contains(Access::WRITE) && pool().holders(frame_of(entry)) == 1
+                let frame = frame_of(entry);
+                area.access.contains(Access::WRITE) && pool().holders(frame) == 1
             };
             let flags = flags_of(area, writable);
             match &mut run {

@@ -30,9 +30,17 @@ global_asm!(
     "serix_user_zero:",
     "mov rcx, rsi",
     "xor eax, eax",
+    "shr rcx, 3",
+    "and esi, 7",
+    "serix_user_zero_words:",
+    "rep stosq",
+    "mov ecx, esi",
     "serix_user_zero_bytes:",
     "rep stosb",
     "ret",
+    "serix_user_zero_words_fix:",
+    "lea rcx, [rsi + rcx * 8]",
+    "jmp serix_user_zero_bytes",
     "serix_user_zero_fix:",
     "mov rax, rcx",
     "ret",
@@ -86,6 +94,7 @@ global_asm!(
     "serix_fix_ups:",
     ".quad serix_user_words, serix_user_words_fix",
     ".quad serix_user_bytes, serix_user_bytes_fix",
+    ".quad serix_user_zero_words, serix_user_zero_words_fix",
     ".quad serix_user_zero_bytes, serix_user_zero_fix",
     ".quad serix_user_load, serix_user_load_fix",
     ".quad serix_user_exchange_at, serix_user_exchange_fix",
@@ -103,7 +112,7 @@ struct Checked {
 }
 
 unsafe extern "sysv64" {
-    safe static serix_fix_ups: [[u64; 2]; 8];
+    safe static serix_fix_ups: [[u64; 2]; 9];
     fn serix_user_copy(to: *mut u8, from: *const u8, len: usize) -> usize;
     fn serix_user_zero(at: *mut u8, len: usize) -> usize;
     fn serix_user_load(at: *const u64) -> Checked;

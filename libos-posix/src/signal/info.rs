@@ -1,5 +1,6 @@
 //! What comes with a signal: the `siginfo_t` of Linux. Pure.
 use super::set::Signal;
+use alloc::boxed::Box;
 
 /// Bytes of `siginfo_t`.
 pub const INFO_SIZE: usize = 128;
@@ -45,7 +46,7 @@ pub mod code {
 }
 
 /// A signal with its origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignalInfo {
     /// The signal.
     pub signal: Signal,
@@ -56,7 +57,7 @@ pub struct SignalInfo {
 }
 
 /// The part of `siginfo_t` that depends on the origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A process, with its value.
     Process {
@@ -84,7 +85,7 @@ pub enum Origin {
         address: u64,
     },
     /// As a program made it (`rt_sigqueueinfo`): the 112 bytes after the three integers and padding.
-    Raw([u8; INFO_SIZE - 16]),
+    Raw(Box<[u8; INFO_SIZE - 16]>),
 }
 
 impl SignalInfo {
@@ -114,7 +115,7 @@ impl SignalInfo {
         bytes[0..4].copy_from_slice(&self.signal.to_le_bytes());
         bytes[8..12].copy_from_slice(&self.code.to_le_bytes());
         let mut put = |at: usize, part: &[u8]| bytes[at..at + part.len()].copy_from_slice(part);
-        match self.origin {
+        match &self.origin {
             Origin::Process { pid, uid, value } => {
                 put(16, &pid.to_le_bytes());
                 put(20, &uid.to_le_bytes());
@@ -127,7 +128,7 @@ impl SignalInfo {
                 put(32, &user_ticks.to_le_bytes());
             }
             Origin::Fault { address } => put(16, &address.to_le_bytes()),
-            Origin::Raw(rest) => put(16, &rest),
+            Origin::Raw(rest) => put(16, &rest[..]),
         }
         bytes
     }
@@ -137,7 +138,7 @@ impl SignalInfo {
     pub fn from_bytes(signal: Signal, bytes: &[u8; INFO_SIZE]) -> Self {
         let mut code = [0; 4];
         code.copy_from_slice(&bytes[8..12]);
-        let mut rest = [0; INFO_SIZE - 16];
+        let mut rest = Box::new([0; INFO_SIZE - 16]);
         rest.copy_from_slice(&bytes[16..]);
         Self { signal, code: i32::from_le_bytes(code), origin: Origin::Raw(rest) }
     }

@@ -12,23 +12,24 @@ use alloc::sync::Arc;
 /// # Errors
 /// `EAGAIN` if a queue of real-time signals is full.
 pub fn send(process: &Arc<Process>, info: SignalInfo) -> Result<()> {
-    prepare(process, info.signal);
-    let threads = process.state.lock().threads.clone();
+    let signal = info.signal;
+    prepare(process, signal);
+    let state = process.state.lock();
+    let willing = |thread: &&Arc<Thread>| !thread.signals.lock().mask.has(signal);
+    let taker = state.threads.iter().find(willing);
     {
         let mut signals = process.signals.lock();
         // An ignored signal that some thread masks may be handled later, so it waits.
-        let masked = threads.iter().any(|thread| thread.signals.lock().mask.has(info.signal));
-        if signals.action(info.signal).ignores(info.signal) && !masked {
+        let ignored = signals.action(signal).ignores(signal);
+        if ignored && state.threads.iter().all(|thread| willing(&thread)) {
             return Ok(());
         }
         if !signals.pending.add(info) {
             return Err(Errno::EAGAIN);
         }
     }
-    let willing = |thread: &&Arc<Thread>| !thread.signals.lock().mask.has(info.signal);
-    let taker = threads.iter().find(willing);
-    if info.signal == SIGKILL {
-        threads.iter().for_each(|thread| thread.interrupt());
+    if signal == SIGKILL {
+        state.threads.iter().for_each(|thread| thread.interrupt());
     } else if let Some(thread) = taker {
         thread.interrupt();
     }
@@ -60,7 +61,7 @@ pub fn send_to_thread(thread: &Arc<Thread>, info: SignalInfo) -> Result<()> {
 pub fn send_to_group(group: u32, info: SignalInfo) -> usize {
     let members = process::find_group(group);
     for member in &members {
-        let _ = send(member, info);
+        let _ = send(member, info.clone());
     }
     members.len()
 }
