@@ -3,7 +3,7 @@
 //! Owns the types, the parser (errors with line numbers) and the writer. It knows nothing of how
 //! sessions are started; `init` reads it on the machine, `xtask` writes it on the host.
 //!
-//! Invariant: [`parse`] of what a checked [`Manifest`] displays as is that same manifest.
+//! Invariant: [`parse`](fn@parse) of what a checked [`Manifest`] displays as is that same manifest.
 //!
 //! ```text
 //! # comment

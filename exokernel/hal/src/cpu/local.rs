@@ -125,7 +125,7 @@ pub fn forget_current() {
     block().context = 0;
 }
 
-/// Leaves the current context: the core has none until the next [`set_current`], and runs on the kernel's page tables.
+/// Leaves the current context: the core has none until the next `set_current`, and runs on the kernel's page tables.
 pub fn clear_current() {
     let block = block();
     block.context = 0;

@@ -1,7 +1,7 @@
 //! Copying from and to user memory.
 //!
 //! The copy loops run with SMAP suspended; a page fault inside them is turned into an error by the
-//! kernel fault handler, which knows their addresses ([`fix_up`]).
+//! kernel fault handler, which knows their addresses (`fix_up`).
 use core::arch::{asm, global_asm};
 use serix_abi::layout::USER_END;
 
