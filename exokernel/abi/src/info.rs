@@ -35,7 +35,7 @@ pub struct CoreInfo {
 #[repr(C)]
 #[derive(Default)]
 pub struct Counters {
-    /// Foreign calls reflected.
+    /// Foreign calls reflected, up to the last switch of environment.
     pub foreign_calls: AtomicU64,
     /// Faults delivered.
     pub faults: AtomicU64,

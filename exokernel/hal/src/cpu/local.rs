@@ -95,10 +95,9 @@ pub fn core_number() -> usize {
     block().number as usize
 }
 
-/// Foreign calls that this core reflected since boot.
-#[must_use]
-pub fn foreign_calls() -> u64 {
-    block().foreign_calls
+/// Foreign calls that this core reflected since this was last asked.
+pub(crate) fn take_foreign_calls() -> u64 {
+    core::mem::take(&mut block().foreign_calls)
 }
 
 /// Makes `context` the one that user code of this core runs in: entry code stores registers there from now on.

@@ -1,8 +1,20 @@
 //! The information page: written by the kernel, mapped read-only by anyone.
 use super::frames::FrameTable;
 use crate::address::FrameNumber;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicPtr, Ordering};
 use serix_abi::info::{Counters, InfoPage};
+
+/// The counters of the page, for paths that take no lock; null until the page is made.
+static COUNTERS: AtomicPtr<Counters> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Counts a fault that was delivered to ring 3.
+#[inline]
+pub fn count_fault() {
+    // SAFETY: null, or the counters of the page, which is pinned for ever; all of them are atomics.
+    if let Some(counters) = unsafe { COUNTERS.load(Ordering::Relaxed).as_ref() } {
+        counters.faults.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 /// The page and its frame, pinned for ever.
 pub struct SharedInfo {
@@ -19,6 +31,7 @@ impl SharedInfo {
         // SAFETY: pinned RAM that is never claimed from here on and that the kernel maps read-only elsewhere; zeroes are a
         // valid `InfoPage`.
         let page = unsafe { &mut *frame.pointer::<InfoPage>() };
+        COUNTERS.store(&raw mut page.counters, Ordering::Relaxed);
         Some(Self { frame, page })
     }
 
@@ -39,6 +52,12 @@ impl SharedInfo {
         &self.page.counters
     }
 
+    /// Adds the foreign calls that a core reflected since it last did this.
+    pub fn count_foreign(&self) {
+        let calls = crate::cpu::local::take_foreign_calls();
+        self.counters().foreign_calls.fetch_add(calls, Ordering::Relaxed);
+    }
+
     /// Counts a mapping of pages.
     pub fn count_mapped(&self, pages: u64) {
         self.counters().pages_mapped.fetch_add(pages, Ordering::Relaxed);
@@ -56,8 +75,6 @@ macro_rules! count {
 }
 
 count! {
-    /// Counts a delivered fault.
-    count_fault faults;
     /// Counts a switch of environment.
     count_switch switches;
     /// Counts a timer interrupt.

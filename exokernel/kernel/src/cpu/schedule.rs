@@ -178,6 +178,7 @@ impl Kernel {
         {
             dispatcher.context.save_live_state();
             serix_hal::cpu::local::forget_current();
+            self.info.count_foreign();
         }
     }
 

@@ -4,6 +4,7 @@ use crate::kernel::{Kernel, lock, run};
 use serix_abi::start::EndReason;
 use serix_hal::cpu::apic::{DEVICE_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR};
 use serix_hal::cpu::{Context, registers};
+use serix_hal::memory::info::count_fault;
 
 const PAGE_FAULT: u64 = 14;
 const NMI: u64 = 2;
@@ -26,6 +27,7 @@ pub(crate) extern "sysv64" fn trap(context: &mut Context) {
     if !context.deliver_fault(vector, context.registers.error_code, address) {
         fatal(context);
     }
+    count_fault();
 }
 
 /// A foreign call of a dispatcher that takes none.
@@ -104,13 +106,15 @@ impl Kernel {
             };
             log_line!("ledger: {violations} violations");
         }
+        self.info.count_foreign();
         let counters = self.info.counters();
         let load = |counter: &core::sync::atomic::AtomicU64| {
             counter.load(core::sync::atomic::Ordering::Relaxed)
         };
         log_line!(
-            "counters: {} foreign calls, {} switches, {} timer and {} device interrupts, {} halts, {} block and {} stream transfers, {} pages mapped",
-            serix_hal::cpu::local::foreign_calls(),
+            "counters: {} foreign calls, {} faults, {} switches, {} timer and {} device interrupts, {} halts, {} block and {} stream transfers, {} pages mapped",
+            load(&counters.foreign_calls),
+            load(&counters.faults),
             load(&counters.switches),
             load(&counters.timer_interrupts),
             load(&counters.device_interrupts),
@@ -120,6 +124,7 @@ impl Kernel {
             load(&counters.pages_mapped),
         );
         log_line!("first domain ended: {reason:?} {status}");
+        log_line!("power off after {} instructions or cycles", serix_hal::cpu::time::ticks());
         assert!(reason == EndReason::Exit, "the first domain failed: {reason:?} {status}");
         serix_hal::device::exit::exit(serix_hal::device::exit::DONE)
     }
