@@ -37,7 +37,7 @@ struct Context<'a> {
 /// A check gives its complaints, one a line; none means that it passed.
 type Check = fn(&Context<'_>) -> Result<Vec<String>>;
 
-const CHECKS: [(&str, Check); 11] = [
+const CHECKS: [(&str, Check); 12] = [
     ("layers", layers::check),
     ("kernel-imports", direction::check),
     ("file-sizes", sizes::check),
@@ -47,6 +47,7 @@ const CHECKS: [(&str, Check); 11] = [
     ("fmt", tools::fmt),
     ("clippy-host", tools::clippy_host),
     ("clippy-guest", tools::clippy_guest),
+    ("clippy-linux", tools::clippy_linux),
     ("docs", tools::docs),
     ("links", places::documentation_links),
 ];

@@ -1,6 +1,7 @@
 //! `cargo xtask`: builds, runs, tests and checks Serix. One file for each command; the folders hold
 //! what they share.
 
+mod bench;
 mod build;
 mod check;
 mod image;
@@ -32,6 +33,7 @@ enum Command {
     Run(Box<run::Options>),
     Test(test::Options),
     Check(check::Options),
+    Bench(bench::Options),
     #[command(hide = true)]
     Launch(machine::launch::Options),
 }
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Run(options) => ExitCode::from(run::run(&options)),
         Command::Test(options) => conclude(test::run(&options)),
         Command::Check(options) => conclude(check::run(&options)),
+        Command::Bench(options) => conclude(bench::run(&options)),
         Command::Launch(options) => machine::launch::run(&options),
     }
 }

@@ -65,7 +65,8 @@ fn prepare(options: &Options, places: &Places) -> Result<()> {
     progress.stage("tools");
     ensure_space(&places.target)?;
     ensure(&[Tool::Qemu, Tool::E2fsprogs, Tool::Busybox, Tool::MuslGcc], policy, &mut progress)?;
-    ensure_rust(&[RustPart::GuestTarget], &places.source, policy, &mut progress)
+    let parts = [RustPart::GuestTarget, RustPart::LinuxTarget];
+    ensure_rust(&parts, &places.source, policy, &mut progress)
 }
 
 /// Builds the guest's programs once for all tests.

@@ -1,7 +1,7 @@
 //! Ring-3 programs that use and attack the kernel's ABI, and what they share.
 //!
 //! Each program is the libOS of a session of its own: `init` starts it as it starts any libOS. It prints
-//! `PASS name` or `FAIL name: why` lines to the kernel log (and `PATH name instructions` where it measures) and ends
+//! `PASS name` or `FAIL name: why` lines to the kernel log (and `BENCH name min median p99 rounds` where it measures) and ends
 //! with the number of failures as its status.
 //!
 //! Invariant: the programs are safe Rust. What a hostile call may do to their own memory is refused by

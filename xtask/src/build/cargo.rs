@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::places::Places;
 use crate::report::Progress;
+use crate::setup::RustPart;
 
 /// Calls of cargo for one checkout and one target folder.
 pub(crate) struct Cargo<'a> {
@@ -62,18 +63,22 @@ impl<'a> Cargo<'a> {
         for package in packages {
             command.args(["--package", package]);
         }
-        command.stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("cannot start cargo")?;
-        let stderr = child.stderr.take().context("cargo has no standard error")?;
-        let said = follow(BufReader::new(stderr), verbose, progress);
-        let status = child.wait()?;
-        if !status.success() {
-            if !verbose {
-                said.iter().for_each(|line| progress.note(line));
-            }
-            bail!("cargo could not build {}", packages.join(", "));
-        }
-        Ok(())
+        carry_out(command, &packages.join(", "), verbose, progress)
+    }
+
+    /// Builds a package for Linux, statically.
+    ///
+    /// # Errors
+    /// What the compiler said has been printed.
+    pub(crate) fn build_static(
+        &self,
+        package: &str,
+        words: &[&str],
+        progress: &mut Progress,
+    ) -> Result<()> {
+        let mut command = self.command(&["build", "--profile", "guest", "--package", package]);
+        command.args(["--target", RustPart::LINUX_TARGET]).args(words);
+        carry_out(command, package, false, progress)
     }
 
     /// The packages of the workspace.
@@ -90,6 +95,27 @@ impl<'a> Cargo<'a> {
         let packages = packages.iter().map(|package| read_package(package, &self.places.source));
         packages.collect::<Option<_>>().context("cargo metadata is not as expected")
     }
+}
+
+/// Runs cargo and shows what it says if it fails.
+fn carry_out(
+    mut command: Command,
+    what: &str,
+    verbose: bool,
+    progress: &mut Progress,
+) -> Result<()> {
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().context("cannot start cargo")?;
+    let stderr = child.stderr.take().context("cargo has no standard error")?;
+    let said = follow(BufReader::new(stderr), verbose, progress);
+    let status = child.wait()?;
+    if !status.success() {
+        if !verbose {
+            said.iter().for_each(|line| progress.note(line));
+        }
+        bail!("cargo could not build {what}");
+    }
+    Ok(())
 }
 
 /// Reads what cargo says; the stage is busy once cargo compiles or fetches.

@@ -40,6 +40,12 @@ pub(super) fn clippy_guest(context: &Context<'_>) -> Result<Vec<String>> {
     complaints(command.args(WARNINGS))
 }
 
+/// Lints of the benchmark's Linux program, which is built only when asked for.
+pub(super) fn clippy_linux(context: &Context<'_>) -> Result<Vec<String>> {
+    let words = ["clippy", "--quiet", "--package", "serix-bench", "--features", "posix"];
+    complaints(context.cargo.command(&words).args(WARNINGS))
+}
+
 /// Documentation, with links that lead nowhere denied.
 pub(super) fn docs(context: &Context<'_>) -> Result<Vec<String>> {
     let words = ["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"];

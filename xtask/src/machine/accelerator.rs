@@ -58,7 +58,7 @@ impl Accelerator {
     }
 
     /// QEMU's words for it.
-    pub(super) const fn words(self) -> &'static str {
+    pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Tcg => "-accel tcg -cpu max",
             Self::Counted => {

@@ -34,7 +34,7 @@ pub(crate) fn write_header(
 }
 
 /// The commit of the checkout, marked when files differ from it.
-fn commit(places: &Places) -> String {
+pub(crate) fn commit(places: &Places) -> String {
     let git = |words: &[&str]| {
         let output = Command::new("git").arg("-C").arg(&places.source).args(words).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();

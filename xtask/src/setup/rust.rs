@@ -14,6 +14,8 @@ use crate::report::Progress;
 pub(crate) enum RustPart {
     /// `core` and `alloc` for programs without an operating system.
     GuestTarget,
+    /// A C library for static Linux programs.
+    LinuxTarget,
     /// `cargo clippy`.
     Clippy,
     /// `cargo fmt`.
@@ -21,9 +23,13 @@ pub(crate) enum RustPart {
 }
 
 impl RustPart {
+    /// The target of static Linux programs.
+    pub(crate) const LINUX_TARGET: &str = "x86_64-unknown-linux-musl";
+
     const fn rustup_words(self) -> &'static [&'static str] {
         match self {
             Self::GuestTarget => &["target", "add", "x86_64-unknown-none"],
+            Self::LinuxTarget => &["target", "add", Self::LINUX_TARGET],
             Self::Clippy => &["component", "add", "clippy"],
             Self::Rustfmt => &["component", "add", "rustfmt"],
         }
@@ -32,6 +38,9 @@ impl RustPart {
     fn is_in(self, sysroot: &Path) -> bool {
         match self {
             Self::GuestTarget => sysroot.join("lib/rustlib/x86_64-unknown-none/lib").is_dir(),
+            Self::LinuxTarget => {
+                sysroot.join("lib/rustlib").join(Self::LINUX_TARGET).join("lib").is_dir()
+            }
             Self::Clippy => sysroot.join("bin/cargo-clippy").exists(),
             Self::Rustfmt => sysroot.join("bin/rustfmt").exists(),
         }

@@ -94,6 +94,20 @@ impl Bench {
         command
     }
 
+    /// `xtask bench`: all path lengths against their budgets.
+    pub(super) fn measure(&self) -> Result<Ran> {
+        let mut command = Command::new(&self.xtask);
+        command
+            .args(["launch", &std::process::id().to_string(), "--"])
+            .arg(&self.xtask)
+            .args(["bench", "--no-install", "--binaries"])
+            .arg(&self.binaries)
+            .env("CARGO_MANIFEST_DIR", self.source.join("xtask"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        self.finish(command, b"")
+    }
+
     /// Runs a program in the guest.
     pub(super) fn run(&self, options: &[&str], program: &[&str], input: &[u8]) -> Result<Ran> {
         let mut ran = self.finish(self.command(options, program), input)?;

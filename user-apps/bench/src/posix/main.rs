@@ -1,0 +1,69 @@
+//! The Linux part of the benchmark: each row of the POSIX table, in one static program that runs unchanged on Linux
+//! and on libos-posix.
+//!
+//! `bench-posix [FILTER]` measures the rows whose names hold the word. Each is a line of standard output: `BENCH name
+//! min median p99 rounds`, in ticks of the TSC. With `as-init` before the filter it is the first process of a Linux that has
+//! nothing else, and powers off at the end. `exit` is what the `exec` rows run.
+#![no_main]
+
+mod meter;
+mod raw;
+mod rows;
+
+use meter::Meter;
+
+/// Status of the program that the `exec` rows run.
+const EXECUTED: i32 = 7;
+
+/// The program, from the words of its command line.
+fn run(words: &[&str]) -> i32 {
+    match words {
+        [_, "as-init", rest @ ..] => {
+            let status = prepare_linux().and_then(|()| measure_in_child(rest));
+            let status = status.unwrap_or_else(complain);
+            raw::power_off();
+            status
+        }
+        [_, rest @ ..] => measure(rest),
+        [] => complain("no name".to_owned()),
+    }
+}
+
+fn complain(text: String) -> i32 {
+    println!("FAIL {text}");
+    1
+}
+
+/// What a distribution's init would have done.
+fn prepare_linux() -> Result<(), String> {
+    raw::mount(c"devtmpfs", c"/dev")?;
+    raw::mount(c"proc", c"/proc")?;
+    raw::open_console()?;
+    let version = std::fs::read_to_string("/proc/sys/kernel/osrelease");
+    println!("SYSTEM Linux {}", version.map_err(|error| error.to_string())?.trim());
+    Ok(())
+}
+
+/// Linux treats the signals of its first process as no other's.
+fn measure_in_child(filter: &[&str]) -> Result<i32, String> {
+    raw::Child::fork(|| measure(filter))?.wait().ok_or_else(|| "a signal ended the rows".to_owned())
+}
+
+/// Measures the rows asked for; the number of those that failed. File rows have a RAM disk of their own.
+fn measure(filter: &[&str]) -> i32 {
+    if let Err(why) = raw::mount(c"tmpfs", c"/tmp") {
+        return complain(why);
+    }
+    let wanted = |name: &str| filter.iter().all(|word| name.contains(word));
+    let mut meter = Meter::new();
+    println!("CLOCK {}", if meter.is_exact() { "instructions" } else { "time" });
+    let mut failed = 0;
+    for (name, body) in rows::ALL.into_iter().filter(|(name, _)| wanted(name)) {
+        match body(&mut meter) {
+            Ok(figures) => println!("BENCH {name} {figures}"),
+            Err(why) => failed += complain(format!("{name}: {why}")),
+        }
+    }
+    println!("DONE {failed} failed");
+    failed
+}

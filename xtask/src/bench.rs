@@ -1,0 +1,192 @@
+//! `cargo xtask bench`: path lengths against budgets, goals, Linux and seL4.
+
+mod budgets;
+mod linux;
+mod measure;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::build::Cargo;
+use crate::places::Places;
+use crate::report::{Progress, say};
+use crate::setup::{Policy, RustPart, Tool, ensure as ensure_tools, ensure_rust};
+use budgets::{Budgets, Side};
+use measure::Measured;
+
+/// The file of budgets, in the checkout.
+const BUDGETS: &str = "user-apps/bench/budgets.txt";
+/// Hundredths by which a path may exceed its budget before it fails.
+const TOLERANCE: u64 = 2;
+
+/// Measures path lengths in instructions, and compares them with their budgets
+///
+/// QEMU counts guest instructions exactly, so the figures are the same on every machine. Native rows are
+/// the kernel's primitives, POSIX rows are one static Linux program on libos-posix; --linux runs the same
+/// program on Linux, in the same machine. Exit status: 0 within the budgets, 1 when a path is more than
+/// 2 % over its budget or a row failed, 125 when it could not be measured.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Options {
+    /// Run the POSIX rows on the distribution's Linux too, and fill its column
+    #[arg(long)]
+    linux: bool,
+    /// With --linux: this kernel instead of Debian's cloud kernel
+    #[arg(long, value_name = "VMLINUZ", requires = "linux")]
+    linux_kernel: Option<PathBuf>,
+    /// Only rows whose names hold this
+    #[arg(long, value_name = "WORD")]
+    filter: Option<String>,
+    /// Only one of the two tables
+    #[arg(long, value_enum)]
+    side: Option<Side>,
+    /// Write the figures to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Make what was measured the budgets
+    #[arg(long)]
+    update: bool,
+    /// Name the budgets that grew since this commit, and fail if a budget above its goal has no reason
+    #[arg(long, value_name = "COMMIT")]
+    since: Option<String>,
+    /// Install nothing; say what is missing
+    #[arg(long)]
+    no_install: bool,
+    /// Build nothing for the guest; take its programs, and bench-posix, from this folder
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
+}
+
+/// Measures and prints; true if all is within its budget.
+pub(crate) fn run(options: &Options) -> Result<bool> {
+    let places = Places::find()?;
+    let file = places.source.join(BUDGETS);
+    let mut budgets = Budgets::read(&file)?;
+    let mut faults = match &options.since {
+        Some(commit) => budgets.growth_since(&places, commit)?,
+        None => Vec::new(),
+    };
+    report::header(&places)?;
+    let bench = Bench { options, places };
+    let mut measured = Vec::new();
+    if options.side != Some(Side::Posix) {
+        measured.extend(bench.native()?);
+    }
+    if options.side != Some(Side::Native) {
+        measured.extend(bench.posix()?);
+    }
+    if let Some(version) = bench.linux(&mut budgets)? {
+        println!("Linux column: {version}, measured now");
+    }
+    ensure!(!measured.is_empty(), "no row has `{}` in its name", bench.filter());
+    report::tables(&budgets, &measured);
+    if options.update {
+        budgets.update(&measured);
+        budgets.write(&file)?;
+        println!("wrote {BUDGETS}");
+    }
+    faults.extend(budgets.faults(&measured, options.filter.is_none() && options.side.is_none()));
+    for fault in &faults {
+        println!("FAIL {fault}");
+    }
+    if let Some(json) = &options.json {
+        let text = report::json(&budgets, &measured)?;
+        std::fs::write(json, text).with_context(|| format!("--json {}", json.display()))?;
+    }
+    Ok(faults.is_empty())
+}
+
+/// What all parts of one call share.
+struct Bench<'a> {
+    options: &'a Options,
+    places: Places,
+}
+
+impl Bench<'_> {
+    fn filter(&self) -> &str {
+        self.options.filter.as_deref().unwrap_or_default()
+    }
+
+    fn policy(&self) -> Policy {
+        if self.options.no_install { Policy::Refuse } else { Policy::Install }
+    }
+
+    fn native(&self) -> Result<Vec<Measured>> {
+        let manifest = self.places.source.join("exokernel/tests/manifests/paths.manifest");
+        let run = measure::Run::new(self, "native kernel paths")?;
+        let mut rows = run.native(&manifest)?;
+        rows.retain(|row| row.name.contains(self.filter()));
+        Ok(rows)
+    }
+
+    fn posix(&self) -> Result<Vec<Measured>> {
+        let program = self.program()?;
+        measure::Run::new(self, "Linux calls on Serix")?.posix(&program, self.filter())
+    }
+
+    /// Fills the Linux column; the kernel's version.
+    fn linux(&self, budgets: &mut Budgets) -> Result<Option<String>> {
+        if !self.options.linux {
+            return Ok(None);
+        }
+        let kernel = match &self.options.linux_kernel {
+            Some(kernel) => kernel.clone(),
+            None => linux::kernel(&self.places)?,
+        };
+        let program = self.program()?;
+        let (version, rows) = linux::measure(self, &kernel, &program)?;
+        rows.iter().for_each(|row| budgets.set_linux(row));
+        Ok(Some(version))
+    }
+
+    /// The Linux program, built unless it was given.
+    fn program(&self) -> Result<PathBuf> {
+        const NAME: &str = "bench-posix";
+        let given = self.options.binaries.as_ref().map(|folder| folder.join(NAME));
+        if let Some(given) = given.filter(|given| given.exists()) {
+            return Ok(given);
+        }
+        let mut progress = Progress::new(1, false);
+        progress.stage("bench-posix");
+        let parts = [RustPart::GuestTarget, RustPart::LinuxTarget];
+        ensure_rust(&parts, &self.places.source, self.policy(), &mut progress)?;
+        ensure_tools(&[Tool::Qemu], self.policy(), &mut progress)?;
+        Cargo::new(&self.places).build_static(
+            "serix-bench",
+            &["--features", "posix"],
+            &mut progress,
+        )?;
+        Ok(self.places.target.join(RustPart::LINUX_TARGET).join("guest").join(NAME))
+    }
+}
+
+/// A line for people while something runs.
+fn announce(what: &str, seconds: Option<u64>) {
+    let about = seconds.map(|seconds| format!(", about {seconds} s")).unwrap_or_default();
+    say(&format!("bench: {what}{about} …"));
+}
+
+/// How long something took the last time, from a file of its own; `record` keeps it for the next.
+struct Duration {
+    file: PathBuf,
+    start: std::time::Instant,
+}
+
+impl Duration {
+    fn start(places: &Places, what: &str) -> Result<Self> {
+        let file =
+            places.serix_folder("bench")?.join(format!("{}.seconds", what.replace(' ', "-")));
+        announce(what, last(&file));
+        Ok(Self { file, start: std::time::Instant::now() })
+    }
+
+    fn record(&self) {
+        // Without it the next announcement has no time, and nothing else changes.
+        let _ = std::fs::write(&self.file, self.start.elapsed().as_secs().to_string());
+    }
+}
+
+fn last(file: &Path) -> Option<u64> {
+    std::fs::read_to_string(file).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,187 @@
+//! Runs of the system that measure, and what they say.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{Bench, Duration, Side};
+use crate::machine::RunFolder;
+use crate::report::say;
+
+/// A row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Measured {
+    pub(super) side: Side,
+    pub(super) name: String,
+    /// Ticks: instructions where the clock counts them.
+    pub(super) min: u64,
+    pub(super) median: u64,
+    pub(super) p99: u64,
+    pub(super) rounds: u64,
+}
+
+impl Measured {
+    /// From `name min median p99 rounds`.
+    fn parse(side: Side, text: &str) -> Result<Self> {
+        let words: Vec<_> = text.split_whitespace().collect();
+        let [name, min, median, p99, rounds] = words[..] else { bail!("an odd row: {text}") };
+        let number = |word: &str| word.parse().with_context(|| format!("an odd row: {text}"));
+        Ok(Self {
+            side,
+            name: name.to_owned(),
+            min: number(min)?,
+            median: number(median)?,
+            p99: number(p99)?,
+            rounds: number(rounds)?,
+        })
+    }
+}
+
+/// What a program said, line by line.
+#[derive(Debug)]
+pub(super) struct Said {
+    side: Side,
+    pub(super) rows: Vec<Measured>,
+    /// `SYSTEM` line.
+    pub(super) system: String,
+    is_exact: Option<bool>,
+    failures: Vec<String>,
+    is_done: bool,
+}
+
+impl Said {
+    pub(super) fn new(side: Side) -> Self {
+        let (rows, failures) = (Vec::new(), Vec::new());
+        Self { side, rows, system: String::new(), is_exact: None, failures, is_done: false }
+    }
+
+    /// Takes in a line; others' lines are passed over.
+    pub(super) fn hear(&mut self, line: &str) -> Result<()> {
+        let line = line.trim();
+        match line.split_once(' ') {
+            Some(("BENCH", row)) => self.rows.push(Measured::parse(self.side, row)?),
+            Some(("CLOCK", kind)) => self.is_exact = Some(kind == "instructions"),
+            Some(("SYSTEM", name)) => name.clone_into(&mut self.system),
+            Some(("FAIL", why)) => self.failures.push(why.to_owned()),
+            Some(("DONE", _)) => self.is_done = true,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The rows, if the program came to its end.
+    pub(super) fn finish(self, what: &str) -> Result<Vec<Measured>> {
+        self.failures.iter().for_each(|failure| say(&format!("bench: {what}: {failure}")));
+        ensure!(self.failures.is_empty(), "{what}: {} rows failed", self.failures.len());
+        ensure!(self.is_done, "{what}: ended early, after {} rows", self.rows.len());
+        if self.is_exact == Some(false) {
+            say(&format!("bench: warning: {what}: the clock does not count instructions"));
+        }
+        Ok(self.rows)
+    }
+}
+
+/// A run of the system in preparation.
+pub(super) struct Run<'a> {
+    bench: &'a Bench<'a>,
+    what: &'static str,
+    folder: RunFolder,
+    duration: Duration,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(bench: &'a Bench<'a>, what: &'static str) -> Result<Self> {
+        let duration = Duration::start(&bench.places, what)?;
+        Ok(Self { bench, what, folder: RunFolder::create(&bench.places)?, duration })
+    }
+
+    /// The rows of a program that is a session of its own and writes to the kernel log.
+    pub(super) fn native(self, manifest: &Path) -> Result<Vec<Measured>> {
+        let mut command = self.command();
+        command.arg("--manifest").arg(manifest);
+        let output = command.stdout(Stdio::null()).status().context("cannot start xtask run")?;
+        let log = std::fs::read(self.log())?;
+        let mut said = Said::new(Side::Native);
+        for line in String::from_utf8_lossy(&log).lines() {
+            said.hear(line)?;
+            said.rows.extend(boot(line));
+        }
+        self.duration.record();
+        ensure!(output.success(), "{}: the run ended with {output}", self.what);
+        said.finish(self.what)
+    }
+
+    /// The rows of the Linux program.
+    pub(super) fn posix(self, program: &Path, filter: &str) -> Result<Vec<Measured>> {
+        let mut command = self.command();
+        let mut addition = program.as_os_str().to_owned();
+        addition.push(":/bin/bench-posix");
+        command.arg("--add").arg(addition).args(["--", "/bin/bench-posix"]);
+        if !filter.is_empty() {
+            command.arg(filter);
+        }
+        let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start xtask run")?;
+        let output = child.stdout.take().context("a run without output")?;
+        let mut said = Said::new(Side::Posix);
+        for line in BufReader::new(output).lines() {
+            said.hear(&line?)?;
+        }
+        let status = child.wait()?;
+        self.duration.record();
+        let rows = said.finish(self.what)?;
+        ensure!(status.success(), "{}: the run ended with {status}", self.what);
+        Ok(rows)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.file("kernel.log")
+    }
+
+    /// `xtask run`, counting instructions; it ends with this process.
+    fn command(&self) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "xtask".into()));
+        let options = self.bench.options;
+        let this = command.get_program().to_owned();
+        command.arg("launch").arg(std::process::id().to_string()).arg("--").arg(this);
+        command.args(["run", "--icount", "--timeout", "600", "--log"]).arg(self.log());
+        if options.no_install {
+            command.arg("--no-install");
+        }
+        if let Some(binaries) = &options.binaries {
+            command.arg("--binaries").arg(binaries);
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+}
+
+/// The length of the boot, which the kernel tells.
+fn boot(line: &str) -> Option<Measured> {
+    let (_, rest) = line.split_once("first domain starts after ")?;
+    let ticks = rest.split(' ').next()?.parse().ok()?;
+    let (side, name) = (Side::Native, "boot-to-first-domain".to_owned());
+    Some(Measured { side, name, min: ticks, median: ticks, p99: ticks, rounds: 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_programs_say_is_read() {
+        let mut said = Said::new(Side::Posix);
+        for line in ["CLOCK instructions", "[ 1.2] noise", "BENCH a 1 2 3 4\r", "DONE 0 failed"] {
+            said.hear(line).unwrap();
+        }
+        let rows = said.finish("x").unwrap();
+        let row =
+            Measured { side: Side::Posix, name: "a".into(), min: 1, median: 2, p99: 3, rounds: 4 };
+        assert_eq!(rows, [row]);
+        assert!(Said::new(Side::Posix).hear("BENCH a 1 2 3").is_err());
+        let mut cut = Said::new(Side::Posix);
+        cut.hear("BENCH a 1 2 3 4").unwrap();
+        assert!(cut.finish("x").is_err(), "no DONE");
+    }
+}
