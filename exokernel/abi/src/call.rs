@@ -42,9 +42,9 @@ calls! {
     Exit = 2 (status),
     /// `serix_yield`: gives up the rest of the slice.
     Yield = 3 (),
-    /// Switches to an environment of the same domain, which runs on in the caller's slice. Needs CONTROL. The
-    /// caller runs again when something yields to it.
-    YieldTo = 4 (environment),
+    /// Switches to dispatcher `number` of an environment of the same domain, which runs on in the caller's slice. Needs CONTROL.
+    /// The caller runs again when something yields to it. `Busy` if the other waits, or runs on another core.
+    YieldTo = 4 (environment, number),
     /// Checks a token and enters it in the caller's binding table. Returns the slot.
     Bind = 5 (token, length),
     /// Empties a slot. An object that the slot made (environment, domain, event, ring, subtree) must have been
@@ -123,6 +123,9 @@ calls! {
     DispatcherEntries = 35 (environment, number, parameters),
     /// How many mappings the frames of a slot have: `unit`'s count.
     MappingCount = 36 (frames, unit),
+    /// Lets dispatcher `number`, which is parked, run on any core on which its domain has slices. Needs CONTROL. A dispatcher
+    /// is parked when it is made (but the first of a domain) and when it has yielded to another.
+    DispatcherStart = 37 (environment, number),
 }
 
 #[cfg(test)]

@@ -59,7 +59,9 @@ pub struct DispatcherPage {
     pub foreign_rip: AtomicU64,
     /// Its flags.
     pub foreign_rflags: AtomicU64,
-    reserved: [u64; 28],
+    /// Slices that the kernel began with this dispatcher.
+    pub slices: AtomicU64,
+    reserved: [u64; 27],
     /// Upcall frames, used from 0 up.
     pub frames: [UpcallFrame; UPCALL_DEPTH],
     /// The libOS's own: a self pointer, a stack, what it likes.
@@ -78,6 +80,8 @@ pub mod offset {
     pub const FOREIGN_RIP: usize = 16;
     /// [`super::DispatcherPage::foreign_rflags`].
     pub const FOREIGN_RFLAGS: usize = 24;
+    /// [`super::DispatcherPage::slices`].
+    pub const SLICES: usize = 32;
     /// From the start of an upcall frame to its `reason`.
     pub const REASON: usize = 176;
 }
@@ -90,6 +94,7 @@ const _: () = {
     assert!(offset_of!(DispatcherPage, pending) == offset::PENDING);
     assert!(offset_of!(DispatcherPage, foreign_rip) == offset::FOREIGN_RIP);
     assert!(offset_of!(DispatcherPage, foreign_rflags) == offset::FOREIGN_RFLAGS);
+    assert!(offset_of!(DispatcherPage, slices) == offset::SLICES);
     assert!(offset_of!(DispatcherPage, frames) == FRAMES_OFFSET);
 };
 

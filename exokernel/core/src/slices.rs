@@ -67,6 +67,12 @@ impl<'a> SliceVector<'a> {
         self.slices.get(index).copied()
     }
 
+    /// Whether a domain has a slice.
+    #[must_use]
+    pub fn has(&self, domain: DomainId) -> bool {
+        self.slices.iter().any(|slice| slice.owner == domain)
+    }
+
     /// Chooses the next slice in order whose owner is runnable. `None` if there is none: the core idles.
     pub fn next(&mut self, is_runnable: impl Fn(DomainId) -> bool) -> Option<Turn> {
         let (passed, coming) = self.slices.split_at(self.next);

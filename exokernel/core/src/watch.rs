@@ -131,17 +131,37 @@ impl Watch {
         bits: u64,
         mut wake: impl FnMut(WaiterId, u64),
     ) {
+        let mut at = self.set(bits);
+        while let Some((waiter, ready)) = self.next_woken(store, &mut at) {
+            wake(waiter, ready);
+        }
+    }
+
+    /// The first half of [`Self::signal`]: sets `bits`. Where to begin with [`Self::next_woken`].
+    #[inline]
+    pub fn set(&mut self, bits: u64) -> WaiterId {
         self.bits |= bits;
-        let mut at = self.first;
-        while let Some(waiter) = store.waiter_mut(at).filter(|_| self.bits != 0) {
-            let next = waiter.next;
+        self.first
+    }
+
+    /// The second half of [`Self::signal`], one waiter at a time: the next from `at` on, with its bits. Nothing else may change
+    /// the queue meanwhile.
+    #[inline]
+    pub fn next_woken(
+        &mut self,
+        store: &mut impl WaiterStore,
+        at: &mut WaiterId,
+    ) -> Option<(WaiterId, u64)> {
+        loop {
+            let id = *at;
+            let waiter = store.waiter_mut(id).filter(|_| self.bits != 0)?;
+            *at = waiter.next;
             let ready = self.bits & waiter.mask;
             if ready != 0 {
                 self.bits &= !ready;
-                self.unlink(store, at);
-                wake(at, ready);
+                self.unlink(store, id);
+                return Some((id, ready));
             }
-            at = next;
         }
     }
 

@@ -8,6 +8,7 @@ use serix_core::binding::BindingTable;
 use serix_core::ids::Frame;
 use serix_core::ledger::{Account, FrameKind, Ledger};
 use serix_hal::FrameNumber;
+use serix_hal::cpu::local::MAX_CORES;
 use serix_hal::memory::frames::{FrameTable, OwnedFrame};
 use serix_hal::memory::paging::TableSource;
 
@@ -17,6 +18,8 @@ const INDEX_BITS: u32 = 10;
 pub(crate) const MAX_DOMAINS: u32 = (1 << INDEX_BITS) - 1;
 /// Node chunks that one domain can pay for.
 pub(crate) const MAX_NODE_CHUNKS: usize = 64;
+
+const _: () = assert!(MAX_CORES == u32::BITS as usize);
 
 /// Whether a domain runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +46,11 @@ pub(crate) struct Domain {
     pub(crate) end_signal: Option<Signal>,
     /// A delegation whose frames are changing owner step by step.
     pub(crate) granting: Option<Granting>,
-    /// The dispatcher that gets its slices.
-    pub(crate) current: Option<u32>,
-    /// Dispatchers that were woken while another was current: first and last.
+    /// The dispatcher that gets its slices, by core.
+    pub(crate) current: [Option<u32>; MAX_CORES],
+    /// Cores on which it has slices, a bit each.
+    pub(crate) cores: u32,
+    /// Dispatchers that can run while others are current: first and last.
     pub(crate) ready: Option<(u32, u32)>,
     /// Its delegation-made grant node, which dies with it.
     pub(crate) node: serix_core::NodeId,
@@ -63,10 +68,21 @@ impl Domain {
             node_chunk_count: 0,
             end_signal,
             granting: None,
-            current: None,
+            current: [None; MAX_CORES],
+            cores: 0,
             ready: None,
             node,
         }
+    }
+
+    /// Whether it gets slices of a core. One that has none anywhere waits wherever it is.
+    pub(crate) fn may_run_on(&self, core: usize) -> bool {
+        self.cores == 0 || self.cores & 1 << core != 0
+    }
+
+    /// Whether none of its dispatchers can run.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.ready.is_none() && self.current.iter().all(Option::is_none)
     }
 }
 
@@ -99,12 +115,6 @@ impl Resources {
     pub(crate) fn index_of(&self, id: DomainId) -> Option<u32> {
         let index = (id.0 & MAX_DOMAINS).checked_sub(1)?;
         (self.domains.get(index)?.id == id).then_some(index)
-    }
-
-    /// Whether a domain would use a slice.
-    #[inline(always)]
-    pub(crate) fn is_runnable(&self, index: u32) -> bool {
-        self.domains.get(index).is_some_and(|domain| domain.current.is_some())
     }
 
     /// A frame of a domain's account, claimed for an object.

@@ -1,7 +1,7 @@
 //! The kernel's state, whole, under one lock.
 use crate::capability::Revocation;
+use crate::cpu::core::Core;
 use crate::cpu::dispatcher::Dispatcher;
-use crate::cpu::schedule::Core;
 use crate::disk::Devices;
 use crate::disk::ring::Ring;
 use crate::domain::Resources;
@@ -10,14 +10,14 @@ use crate::memory::environment::Environment;
 use crate::memory::information::Check;
 use crate::memory::subtree::Subtree;
 use crate::object::Table;
+use alloc::vec::Vec;
 use serix_core::deadline::Deadlines;
 use serix_core::grant::GrantTree;
 use serix_core::seal::Sealer;
-use serix_core::slices::SliceVector;
-use serix_hal::cpu::apic::Apic;
-use serix_hal::cpu::trap;
+use serix_hal::cpu::{local, tlb, trap};
 use serix_hal::memory::info::SharedInfo;
-use spin::{Mutex, MutexGuard};
+use spin::RelaxStrategy;
+use spin::mutex::ticket::{TicketMutex, TicketMutexGuard};
 
 /// How a native call that succeeded ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +57,9 @@ pub(crate) struct Kernel {
     pub(crate) events: Table<Event>,
     pub(crate) rings: Table<Ring>,
     pub(crate) devices: Devices,
-    pub(crate) slices: SliceVector<'static>,
     pub(crate) deadlines: Deadlines<'static>,
-    pub(crate) core: Core,
-    pub(crate) apic: Apic,
+    /// The cores, by number.
+    pub(crate) cores: Vec<Core>,
     pub(crate) info: SharedInfo,
     pub(crate) check: Check,
     /// Words of the command line.
@@ -69,10 +68,42 @@ pub(crate) struct Kernel {
     pub(crate) first_domain: u32,
 }
 
-static KERNEL: Mutex<Option<Kernel>> = Mutex::new(None);
+impl Kernel {
+    /// The core that this runs on.
+    #[inline(always)]
+    pub(crate) fn core(&self) -> &Core {
+        &self.cores[local::core_number()]
+    }
 
-/// The lock, held.
-pub(crate) struct Locked(MutexGuard<'static, Option<Kernel>>);
+    /// As [`Self::core`].
+    #[inline(always)]
+    pub(crate) fn core_mut(&mut self) -> &mut Core {
+        &mut self.cores[local::core_number()]
+    }
+}
+
+/// What a core does while another has the lock: it forgets the translations that the holder wants forgotten.
+struct Serve;
+
+impl RelaxStrategy for Serve {
+    fn relax() {
+        tlb::serve();
+        core::hint::spin_loop();
+    }
+}
+
+/// The lock goes round in the order in which it was asked for, so no core waits for ever.
+static KERNEL: TicketMutex<Option<Kernel>, Serve> = TicketMutex::new(None);
+
+/// The lock, held. Before it is let go, the other cores have forgotten what has changed.
+pub(crate) struct Locked(TicketMutexGuard<'static, Option<Kernel>>);
+
+impl Drop for Locked {
+    #[inline(always)]
+    fn drop(&mut self) {
+        tlb::finish();
+    }
+}
 
 impl core::ops::Deref for Locked {
     type Target = Kernel;
@@ -105,8 +136,7 @@ pub(crate) fn run(mut kernel: Locked) -> ! {
             drop(kernel);
             trap::resume();
         }
-        kernel.set_timer(serix_hal::cpu::time::now_ns());
-        kernel.info.count_halt();
+        kernel.idle();
         drop(kernel);
         trap::wait_for_interrupt();
         kernel = lock();

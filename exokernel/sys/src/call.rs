@@ -51,8 +51,10 @@ simple! {
     null = Null() -> native;
     /// Gives up the rest of the slice.
     yield_slice = Yield() -> native;
-    /// Switches to the environment in `slot`.
-    yield_to = YieldTo(slot) -> native;
+    /// Switches to dispatcher `number` of the environment in `slot`.
+    yield_to = YieldTo(slot, number) -> native;
+    /// Lets parked dispatcher `number` of the environment in `slot` run on any core of its domain.
+    dispatcher_start = DispatcherStart(slot, number) -> native;
     /// Empties a slot.
     unbind = Unbind(slot) -> native;
     /// Takes a delegation back, waiting until it is gone.

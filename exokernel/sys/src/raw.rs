@@ -59,12 +59,13 @@ pub unsafe fn native_until_done(call: Call, arguments: [u64; 6]) -> Result<u64> 
     }
 }
 
-/// Yields to the environment whose slot is in rdi, and when this one runs again jumps to the address in rbx. For a libOS's
+/// Yields to dispatcher 0 of the environment whose slot is in rdi, and when this one runs again jumps to the address in rbx. For a libOS's
 /// switch of stacks: nothing is kept on the stack meanwhile, which others may use by then.
 #[unsafe(naked)]
 pub extern "sysv64" fn yield_to_and_jump() {
     naked_asm!(
         "movabs rax, {call}",
+        "xor esi, esi",
         "syscall",
         "jmp rbx",
         call = const (NATIVE_TAG as u64) << 32 | Call::YieldTo as u64,

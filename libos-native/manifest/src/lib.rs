@@ -10,7 +10,8 @@
 //! [session main]
 //! libos = libos-posix              # boot module that holds the libOS
 //! memory = rest                    # or 48M: frames for the session
-//! slices = 8                       # time slices on each core
+//! cores = 1                        # or all: cores that it runs on
+//! slices = 8                       # time slices on each of them
 //! disk root = disk0:serix-root rw  # NAME = DEVICE:PARTITION rw|ro
 //! console = link                   # link | log | link log | none
 //! program = "/bin/sh" "-c" "echo hi\n"
@@ -60,7 +61,9 @@ pub struct Session {
     pub libos: String,
     /// Frames that it gets.
     pub memory: Memory,
-    /// Time slices that it gets on each core.
+    /// Cores that it runs on.
+    pub cores: Cores,
+    /// Time slices that it gets on each of its cores.
     pub slices: u32,
     /// Extents that it gets, with unique names.
     pub disks: Vec<Disk>,
@@ -87,6 +90,7 @@ impl Session {
             name: name.into(),
             libos: libos.into(),
             memory,
+            cores: Cores::Count(1),
             slices: Self::SLICES_DEFAULT,
             disks: Vec::new(),
             console: Console::default(),
@@ -96,6 +100,15 @@ impl Session {
             restart: Restart::Never,
         }
     }
+}
+
+/// How many cores a session runs on. More than one is for a libOS whose environments may run at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cores {
+    /// All that the machine has.
+    All,
+    /// So many, not zero.
+    Count(u32),
 }
 
 /// How many frames a session gets.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::text::{is_name, number, size, strings, without_comment};
 use crate::{
-    Access, Console, Disk, Error, Manifest, Memory, Restart, SESSIONS_MAX, Session, TEXT_MAX,
+    Access, Console, Cores, Disk, Error, Manifest, Memory, Restart, SESSIONS_MAX, Session, TEXT_MAX,
 };
 
 /// Reads a manifest.
@@ -43,7 +43,7 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, Error> {
 }
 
 const HEADER: &str = "a header `[session NAME]`";
-const KEY: &str = "KEY = VALUE with a key of libos, memory, slices, disk NAME, console, program, \
+const KEY: &str = "KEY = VALUE with a key of libos, memory, cores, slices, disk NAME, console, program, \
                    env, option, restart";
 
 /// A session whose entries are being read.
@@ -116,7 +116,8 @@ fn entry(open: &mut Open, line: &str, number: usize) -> Result<(), Error> {
 
 /// The entries that may stand once.
 fn single(open: &mut Open, key: &str, value: &str, number: usize) -> Result<(), Error> {
-    const SINGLE: [&str; 6] = ["libos", "memory", "slices", "console", "program", "restart"];
+    const SINGLE: [&str; 7] =
+        ["libos", "memory", "cores", "slices", "console", "program", "restart"];
     let Some(&known) = SINGLE.iter().find(|&&known| known == key) else {
         return Err(fault(number, KEY, key));
     };
@@ -128,6 +129,7 @@ fn single(open: &mut Open, key: &str, value: &str, number: usize) -> Result<(), 
     match known {
         "libos" => session.libos = name(value, number)?.into(),
         "memory" => session.memory = memory(value, number)?,
+        "cores" => session.cores = cores(value, number)?,
         "slices" => session.slices = slices(value, number)?,
         "console" => session.console = console(value, number)?,
         "program" => session.program = byte_strings(value, number)?,
@@ -195,6 +197,14 @@ fn memory(value: &str, number: usize) -> Result<Memory, Error> {
     }
     let bytes = size(value).map(Memory::Bytes);
     bytes.ok_or_else(|| fault(number, "`rest` or a size like 48M", value))
+}
+
+fn cores(value: &str, line: usize) -> Result<Cores, Error> {
+    if value == "all" {
+        return Ok(Cores::All);
+    }
+    let count = number(value).and_then(|count| u32::try_from(count).ok()).filter(|&n| n > 0);
+    count.map(Cores::Count).ok_or_else(|| fault(line, "`all` or a number of cores from 1", value))
 }
 
 fn slices(value: &str, line: usize) -> Result<u32, Error> {

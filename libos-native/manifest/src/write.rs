@@ -4,7 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use crate::text::quote;
-use crate::{Access, Console, Disk, Manifest, Memory, Restart, Session};
+use crate::{Access, Console, Cores, Disk, Manifest, Memory, Restart, Session};
 
 impl fmt::Display for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,11 +18,21 @@ impl fmt::Display for Manifest {
     }
 }
 
+impl fmt::Display for Cores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Count(count) => count.fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "[session {}]", self.name)?;
         writeln!(f, "libos = {}", self.libos)?;
         writeln!(f, "memory = {}", self.memory)?;
+        writeln!(f, "cores = {}", self.cores)?;
         writeln!(f, "slices = {}", self.slices)?;
         for disk in &self.disks {
             writeln!(f, "disk {disk}")?;

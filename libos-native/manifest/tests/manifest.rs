@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use serix_manifest::{
-    Access, Console, Disk, Manifest, Memory, Restart, SESSIONS_MAX, Session, TEXT_MAX, parse,
+    Access, Console, Cores, Disk, Manifest, Memory, Restart, SESSIONS_MAX, Session, TEXT_MAX, parse,
 };
 
 const EXAMPLE: &str = r##"
@@ -10,7 +10,8 @@ const EXAMPLE: &str = r##"
 [session main]
 libos = libos-posix              # boot module that holds the libOS
 memory = rest                    # or 48M: frames for the session
-slices = 4                       # time slices per core
+cores = all                      # or a number of cores
+slices = 4                       # time slices on each
 disk root = disk0:serix-root rw  # NAME = DEVICE:PARTITION
 disk data = disk1:data ro
 console = link log
@@ -33,6 +34,7 @@ fn example() -> Manifest {
         access,
     };
     let main = Session {
+        cores: Cores::All,
         slices: 4,
         disks: vec![
             disk("root", "disk0", "serix-root", Access::ReadWrite),
@@ -73,6 +75,7 @@ fn errors_name_the_line_and_what_was_expected() {
     let cases = [
         ("nonsense", "KEY = VALUE"),
         ("colour = red", "KEY = VALUE"),
+        ("cores = 0", "`all` or a number of cores from 1, found `0`"),
         ("slices =", "a value after `=`"),
         ("slices = 0", "a number of slices from 1, found `0`"),
         ("slices = -1", "a number of slices"),
@@ -171,16 +174,20 @@ fn session() -> impl Strategy<Value = Session> {
         prop::collection::vec(variable, 0..4),
         prop::collection::vec("[!$-~]{1,10}", 0..3),
     );
-    (name(), 1_u64.., 1_u32.., console, restart, lists).prop_map(
-        |(libos, bytes, slices, console, restart, (disks, program, env, options))| Session {
-            slices,
-            disks,
-            console,
-            program,
-            env,
-            options,
-            restart,
-            ..Session::new("", &libos, Memory::Bytes(bytes))
+    let cores = prop_oneof![Just(Cores::All), (1_u32..).prop_map(Cores::Count)];
+    (name(), 1_u64.., (cores, 1_u32..), console, restart, lists).prop_map(
+        |(libos, bytes, (cores, slices), console, restart, (disks, program, env, options))| {
+            Session {
+                cores,
+                slices,
+                disks,
+                console,
+                program,
+                env,
+                options,
+                restart,
+                ..Session::new("", &libos, Memory::Bytes(bytes))
+            }
         },
     )
 }

@@ -34,6 +34,8 @@ pub enum Reason {
     TooSmall(u64),
     /// So many KiB are wanted, so many there.
     Memory(u64, u64),
+    /// So many cores are wanted, so many there.
+    Cores(usize, usize),
     /// So many slices are wanted on this core, so many there.
     Slices(u32, u32, u64),
     /// No such disk.
@@ -75,6 +77,12 @@ impl fmt::Display for Reason {
             Self::TooSmall(kib) => write!(f, "its image needs at least {kib} KiB of memory"),
             Self::Memory(wanted, there) => {
                 write!(f, "{wanted} KiB of memory wanted, {there} KiB left")
+            }
+            Self::Cores(wanted, there) => {
+                write!(
+                    f,
+                    "{wanted} cores wanted, {there} there (`cores = all` takes what there is)"
+                )
             }
             Self::Slices(core, wanted, there) => {
                 write!(f, "{wanted} slices wanted on core {core}, {there} left")

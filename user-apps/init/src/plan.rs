@@ -6,7 +6,7 @@
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use serix_manifest::{Access, Disk, Manifest, Memory, Session};
+use serix_manifest::{Access, Cores, Disk, Manifest, Memory, Session};
 use serix_session::MAX_TOKENS;
 use serix_sys::Slot;
 
@@ -85,7 +85,14 @@ pub fn plan<'a>(
     tables: &Tables,
     module: impl Fn(usize) -> &'a [u8],
 ) -> Result<Vec<SessionPlan<'a>>, Failure> {
-    let mut planner = Planner { inventory, pool, tables, slices_used: 0, taken: Vec::new() };
+    let mut planner = Planner {
+        inventory,
+        pool,
+        tables,
+        first_core: 0,
+        slices_used: Vec::new(),
+        taken: Vec::new(),
+    };
     let mut plans = Vec::new();
     for session in &manifest.sessions {
         let failure = |reason| Failure::Session(session.name.clone(), reason);
@@ -102,7 +109,10 @@ struct Planner<'p> {
     inventory: &'p Inventory,
     pool: &'p mut FramePool,
     tables: &'p Tables,
-    slices_used: u64,
+    /// The core of the next session: they take turns.
+    first_core: usize,
+    /// Slices given away, by place in the inventory.
+    slices_used: Vec<u64>,
     /// Sectors given away.
     taken: Vec<Piece>,
 }
@@ -119,7 +129,7 @@ impl Planner<'_> {
         let text = session.to_string();
         let layout = Layout::new(image.pages, text.len() as u64);
         let disks = session.disks.iter().map(|disk| self.disk(disk)).collect::<Result<_, _>>()?;
-        let slices = self.slices(session.slices)?;
+        let slices = self.slices(session.cores, session.slices)?;
         let start_block = self.run(layout.start_pages)?;
         let memory = match session.memory {
             Memory::Rest => Vec::new(),
@@ -173,18 +183,31 @@ impl Planner<'_> {
         check_tokens_of(plan)
     }
 
-    fn slices(&mut self, count: u32) -> Result<Vec<Piece>, Reason> {
-        let first = self.slices_used;
-        let piece = |core: &crate::inventory::CoreSlices| {
-            let there = core.count.saturating_sub(SLICES_KEPT + first);
-            let failure = || Reason::Slices(core.core, count, there);
-            (u64::from(count) <= there)
-                .then_some(Piece { slot: core.slot, first, count: count.into() })
-                .ok_or_else(failure)
+    fn slices(&mut self, cores: Cores, count: u32) -> Result<Vec<Piece>, Reason> {
+        let there = self.inventory.slices.len();
+        let wanted = match cores {
+            Cores::All => there,
+            Cores::Count(wanted) => wanted as usize,
         };
-        let slices = self.inventory.slices.iter().map(piece).collect();
-        self.slices_used += u64::from(count);
-        slices
+        if wanted > there {
+            return Err(Reason::Cores(wanted, there));
+        }
+        let first = self.first_core;
+        self.first_core = (first + wanted) % there.max(1);
+        self.slices_used.resize(there, 0);
+        (first..first + wanted).map(|place| self.slices_of(place % there, count)).collect()
+    }
+
+    /// Slices of one core, by its place in the inventory.
+    fn slices_of(&mut self, place: usize, count: u32) -> Result<Piece, Reason> {
+        let core = &self.inventory.slices[place];
+        let first = self.slices_used[place];
+        let left = core.count.saturating_sub(SLICES_KEPT + first);
+        if u64::from(count) > left {
+            return Err(Reason::Slices(core.core, count, left));
+        }
+        self.slices_used[place] += u64::from(count);
+        Ok(Piece { slot: core.slot, first, count: count.into() })
     }
 
     fn disk(&mut self, disk: &Disk) -> Result<DiskGrant, Reason> {

@@ -120,15 +120,18 @@ pub(crate) fn of(call: Call) -> Notes {
             why: "A domain with nothing urgent to do should not have to burn its slice. It stays runnable.",
         },
         Call::YieldTo => Notes {
-            arguments: &["environment of the caller's domain, with CONTROL"],
+            arguments: &[
+                "environment of the caller's domain, with CONTROL",
+                "the dispatcher, 0 to 15",
+            ],
             returns: "0, when the dispatcher runs again",
             errors: &[
                 (Error::Denied, "the environment is another domain's"),
-                (Error::BadArgument, "it has no dispatcher 0"),
-                (Error::Busy, "that dispatcher waits for an event"),
+                (Error::BadArgument, "it has no such dispatcher"),
+                (Error::Busy, "that dispatcher waits for an event, or runs on another core"),
             ],
             why: "Schedulers are user code: whoever has the slice says who uses it. The caller is *parked*: it runs again when something \
-                  yields to it, and only then. Dispatcher 0 of the target runs.",
+                  yields to it or starts it, and only then.",
         },
         Call::Bind => Notes {
             arguments: &["first byte of the token", "48 bytes, and 32 for each caveat"],
@@ -504,6 +507,15 @@ pub(crate) fn of(call: Call) -> Notes {
                 (Error::BadArgument, "no such unit"),
             ],
             why: "The kernel knows it anyway, and a libOS can check its own count with it.",
+        },
+        Call::DispatcherStart => Notes {
+            arguments: &["environment, with CONTROL", "the dispatcher, 0 to 15"],
+            returns: NOTHING,
+            errors: &[
+                (Error::BadArgument, "no such dispatcher"),
+                (Error::Busy, "it is not parked"),
+            ],
+            why: "How a domain with slices on several cores comes to run on them: `YieldTo` alone stays on the caller's core.",
         },
     }
 }

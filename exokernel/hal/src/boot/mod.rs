@@ -1,11 +1,15 @@
 //! From the loader's hand-off (Limine boot protocol) to the kernel's own page tables, stack and heap.
 pub mod acpi;
+mod cores;
 pub(crate) mod memory_map;
 mod requests;
 
-use crate::address::{DIRECT_MAP, FrameNumber, KERNEL_MEMORY, PhysicalAddress};
+pub(crate) use cores::on_kernel_stack;
+pub use cores::{CoreMain, release};
+
+use crate::address::{DIRECT_MAP, FrameNumber, PhysicalAddress};
 use crate::cpu::time::Reference;
-use crate::cpu::{descriptors, features, local, trap};
+use crate::cpu::{features, trap};
 use crate::device::serial;
 use crate::memory::frames::{FrameEntry, FrameTable};
 use crate::memory::{heap, kernel_map};
@@ -53,32 +57,10 @@ pub struct BootInfo {
     pub frames: FrameTable,
 }
 
-/// Pages of a core's kernel stack; the page below is unmapped.
-const STACK_PAGES: u64 = 16;
-/// Pages of each interrupt stack; the page below is unmapped.
-const IST_PAGES: u64 = 2;
-/// Address range for one core's stacks.
-const CORE_STRIDE: u64 = 1 << 20;
 /// Heap beyond what the frame table takes.
 const HEAP_BASE: usize = 1 << 20;
 /// Heap for the kernel's tables, per frame.
 const HEAP_PER_FRAME: usize = 32;
-
-fn stack_top(core: u64) -> u64 {
-    KERNEL_MEMORY + core * CORE_STRIDE + (1 + STACK_PAGES) * PAGE_SIZE as u64
-}
-
-/// Whether an address is on the mapped part of a kernel stack.
-pub(crate) fn on_kernel_stack(address: u64) -> bool {
-    let top = stack_top(0);
-    let on = |top: u64, pages: u64| (top - pages * PAGE_SIZE as u64..top).contains(&address);
-    on(top, STACK_PAGES)
-        || (0..descriptors::IST_COUNT as u64).any(|index| on(ist_top(0, index), IST_PAGES))
-}
-
-fn ist_top(core: u64, index: u64) -> u64 {
-    stack_top(core) + (index + 1) * (1 + IST_PAGES) * PAGE_SIZE as u64
-}
 
 /// Brings the boot core from the loader's state to the kernel's own, on a stack of its own, and calls `main`.
 pub fn start(main: extern "sysv64" fn() -> !) -> ! {
@@ -99,14 +81,8 @@ pub fn start(main: extern "sysv64" fn() -> !) -> ! {
     let hpet = requests::rsdp().and_then(acpi::hpet);
     let mut boot_frames = BootFrames::new(requests::memory_map());
     build_kernel_map(&mut boot_frames);
-    features::enable();
     trap::fill_interrupt_table();
-    let ist = core::array::from_fn(|index| ist_top(0, index as u64));
-    // SAFETY: the boot core, once; the stacks were just mapped.
-    unsafe {
-        descriptors::load(0, ist);
-        local::install(0, stack_top(0));
-    }
+    cores::set_up(0);
     let frame_count = memory_map::frame_count();
     let heap_size = HEAP_BASE + frame_count * (HEAP_PER_FRAME + size_of::<FrameEntry>());
     let (heap_start, heap_size) = boot_frames.take(heap_size.div_ceil(PAGE_SIZE) as u64);
@@ -127,21 +103,21 @@ fn build_kernel_map(boot_frames: &mut BootFrames) {
     for (start, end, write, execute) in requests::image_sections() {
         builder.image(start, end, physical + (start - virtual_base), write, execute);
     }
-    builder.memory(stack_top(0) - STACK_PAGES * PAGE_SIZE as u64, STACK_PAGES);
-    for index in 0..descriptors::IST_COUNT as u64 {
-        builder.memory(ist_top(0, index) - IST_PAGES * PAGE_SIZE as u64, IST_PAGES);
+    for core in 0..requests::core_count() as u64 {
+        cores::map_stacks(&mut builder, core);
     }
     // SAFETY: the loader's stack and the protocol's structures are RAM, reached through the direct map at the
     // loader's offset, which is the same; code and data are the image.
     unsafe { builder.finish() };
 }
 
-/// Copies what the loader left, and parks the other cores in kernel code. Call once, on the kernel stack, with the
+/// Copies what the loader left, and takes the other cores into kernel code. Call once, on the kernel stack, with the
 /// heap filled; afterwards the loader's memory is RAM like any other.
 #[must_use]
 pub fn take() -> BootInfo {
     let (boot_frames, hpet) = memory_map::kept();
-    requests::park_other_cores();
+    requests::call_other_cores();
+    cores::await_arrival(requests::core_count() - 1);
     let modules = requests::modules();
     let kernel_file = requests::kernel_file();
     let reference = hpet.and_then(hpet_reference).unwrap_or(Reference::Pit);

@@ -2,11 +2,12 @@
 use super::BootModule;
 use super::memory_map::Region;
 use crate::address::{DIRECT_MAP, FrameNumber};
+use crate::cpu::local::MAX_CORES;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::arch::naked_asm;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use limine::BaseRevision;
 use limine::file::File;
 use limine::memory_map::EntryType;
@@ -148,40 +149,41 @@ pub(super) fn epoch_seconds() -> u64 {
     DATE.get_response().map_or(0, |response| response.timestamp().as_secs())
 }
 
-/// APIC ids, the boot core first.
+/// APIC ids of the cores that run the kernel, the boot core first.
 pub(super) fn cores() -> Vec<u32> {
     let Some(response) = CORES.get_response() else { return alloc::vec![0] };
     let boot = response.bsp_lapic_id();
     let others = response.cpus().iter().map(|cpu| cpu.lapic_id).filter(|id| *id != boot);
-    core::iter::once(boot).chain(others).collect()
+    core::iter::once(boot).chain(others).take(core_count()).collect()
 }
 
-/// Cores that arrived in `park`.
-static PARKED: AtomicU32 = AtomicU32::new(0);
-/// An interrupt table of no entries: limit and base.
-static NO_TABLE: [u16; 5] = [0; 5];
-/// The kernel's top table, for `park`.
-static PARK_ROOT: AtomicU64 = AtomicU64::new(0);
+/// The kernel's top table, for cores that leave the loader's.
+static ROOT: AtomicU64 = AtomicU64::new(0);
 
-/// Takes the other cores out of the loader's memory: they wait in kernel code, without a stack, interrupts off.
-pub(super) fn park_other_cores() {
+/// How many cores the loader found, at most [`MAX_CORES`].
+pub(super) fn core_count() -> usize {
+    CORES.get_response().map_or(1, |response| response.cpus().len().clamp(1, MAX_CORES))
+}
+
+/// Takes the other cores out of the loader's memory: each goes to [`super::cores::arrive`] with its number, on its own
+/// kernel stack. Cores beyond [`MAX_CORES`] stay with the loader, which is told nothing.
+pub(super) fn call_other_cores() {
     let Some(response) = CORES.get_response() else { return };
-    PARK_ROOT.store(crate::memory::kernel_map::kernel_root().start().0, Ordering::SeqCst);
+    ROOT.store(crate::memory::kernel_map::kernel_root().start().0, Ordering::SeqCst);
     let boot = response.bsp_lapic_id();
-    let mut expected = 0;
-    for cpu in response.cpus().iter().filter(|cpu| cpu.lapic_id != boot) {
-        cpu.goto_address.write(park);
-        expected += 1;
-    }
-    while PARKED.load(Ordering::SeqCst) < expected {
-        core::hint::spin_loop();
+    let others = response.cpus().iter().filter(|cpu| cpu.lapic_id != boot);
+    for (number, cpu) in (1..core_count() as u64).zip(others) {
+        cpu.extra.store(number, Ordering::SeqCst);
+        cpu.goto_address.write(leave_loader);
     }
 }
 
+/// First instructions of a core in the kernel: from the loader's page tables and stack to the kernel's.
 #[unsafe(naked)]
-unsafe extern "C" fn park(_cpu: &limine::mp::Cpu) -> ! {
+unsafe extern "C" fn leave_loader(_cpu: &limine::mp::Cpu) -> ! {
     naked_asm!(
         "cli",
+        "mov rdi, [rdi + {extra}]",
         // NXE: the kernel's tables use the no-execute bit.
         "mov ecx, 0xC0000080",
         "rdmsr",
@@ -189,13 +191,16 @@ unsafe extern "C" fn park(_cpu: &limine::mp::Cpu) -> ! {
         "wrmsr",
         "mov rax, [rip + {root}]",
         "mov cr3, rax",
-        // No interrupt table: the loader's memory becomes ring 3's. A machine check or NMI here ends the machine.
-        "lidt [rip + {no_table}]",
-        "lock inc dword ptr [rip + {parked}]",
-        "2: hlt",
-        "jmp 2b",
-        root = sym PARK_ROOT,
-        parked = sym PARKED,
-        no_table = sym NO_TABLE,
+        "mov rax, rdi",
+        "imul rax, rax, {stride}",
+        "mov rsp, {first_top}",
+        "add rsp, rax",
+        "xor ebp, ebp",
+        "call {arrive}",
+        extra = const core::mem::offset_of!(limine::mp::Cpu, extra),
+        root = sym ROOT,
+        stride = const super::cores::STRIDE,
+        first_top = const super::cores::stack_top(0),
+        arrive = sym super::cores::arrive,
     )
 }

@@ -4,7 +4,9 @@
 //! core's context, so a switch of environments copies nothing.
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use serix_abi::dispatcher::{DispatcherPage, FRAMES_OFFSET, UPCALL_DEPTH, UpcallFrame, offset};
+use serix_abi::dispatcher::{
+    DispatcherPage, FRAMES_OFFSET, UPCALL_DEPTH, UpcallFrame, offset, reason,
+};
 use serix_abi::layout::{USER_CODE_SELECTOR, USER_DATA_SELECTOR, USER_END};
 
 use crate::address::{DIRECT_MAP, FrameNumber, PhysicalAddress};
@@ -265,6 +267,12 @@ impl Context {
         if gated || !self.deliver(entry, reason, 0, address) {
             self.word64(offset::PENDING).store(1, Ordering::Relaxed);
         }
+    }
+
+    /// Tells the dispatcher that a slice begins, its `count`th.
+    pub fn start_slice(&mut self, count: u64) {
+        self.word64(offset::SLICES).store(count, Ordering::Relaxed);
+        self.deliver_event(reason::SLICE_START, 0);
     }
 
     fn deliver(&mut self, entry: u64, reason: u64, error_code: u64, address: u64) -> bool {

@@ -112,10 +112,8 @@ pub(crate) unsafe fn set_current(context: &mut Context) {
         block.number as usize,
         block.context + super::context::offsets::REGISTERS_END as u64,
     );
-    if super::registers::read_cr3() != context.root {
-        // SAFETY: the caller says that the root is an environment's.
-        unsafe { super::registers::write_cr3(context.root) };
-    }
+    // SAFETY: the caller says that the root is an environment's.
+    unsafe { super::tlb::load(context.root, true) };
     context.load_state();
 }
 
@@ -130,7 +128,7 @@ pub fn clear_current() {
     block.context = 0;
     let root: FrameNumber = crate::memory::kernel_map::kernel_root();
     // SAFETY: the kernel's own top table.
-    unsafe { super::registers::write_cr3(root.start().0) };
+    unsafe { super::tlb::load(root.start().0, false) };
 }
 
 /// Whether a core's current context lies in an address range.

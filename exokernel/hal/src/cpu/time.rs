@@ -79,10 +79,10 @@ impl Reference {
 }
 
 /// Measures TSC and APIC timer against a reference.
-pub fn calibrate(reference: &Reference, apic: &mut super::apic::Apic) {
+pub fn calibrate(reference: &Reference) {
     const MILLISECONDS: u32 = 10;
     let start = ticks();
-    apic.calibrate(MILLISECONDS, || reference.wait(MILLISECONDS));
+    super::apic::calibrate(MILLISECONDS, || reference.wait(MILLISECONDS));
     let hertz = ((ticks() - start) * 1000 / u64::from(MILLISECONDS)).max(1_000_000);
     HERTZ.store(hertz, Ordering::Relaxed);
     MULTIPLIER.store(((1_000_000_000u128 << 32) / u128::from(hertz)) as u64, Ordering::Relaxed);

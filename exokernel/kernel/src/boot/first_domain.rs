@@ -86,8 +86,10 @@ pub(super) fn start(kernel: &mut Kernel, ram: &[(FrameNumber, u32)], modules: &[
     let mut supply = Supply { ranges: free.clone() };
     make_domain(kernel, &mut supply, ram);
     let owner = kernel.resources.domains.get(kernel.first_domain).expect("just made").id;
-    let all = Extent::new(0, SLICES as u64).expect("a small range");
-    kernel.slices.assign(all, DomainId::NONE, owner).expect("nobody's slices");
+    for core in 0..kernel.cores.len() {
+        let all = slices_of(core);
+        kernel.assign_slices(all, DomainId::NONE, owner).expect("nobody's slices");
+    }
     let environment = kernel
         .environment_create(kernel.first_domain, kernel.first_domain, serix_abi::NO_SLOT.into())
         .expect("first environment");
@@ -105,6 +107,11 @@ pub(super) fn start(kernel: &mut Kernel, ram: &[(FrameNumber, u32)], modules: &[
     starter.bind_resources(&free, modules);
     starter.write_info(info_frame, environment, modules);
     starter.start_dispatcher(environment, page, entry);
+}
+
+/// The units of all slices of a core.
+fn slices_of(core: usize) -> Extent {
+    Extent::new((core as u64) << DEVICE_SHIFT, SLICES as u64).expect("a small range")
 }
 
 /// The domain, whose object, nodes and account come from RAM before it owns any.
@@ -232,7 +239,10 @@ impl Starter<'_> {
             let resource = self.resources.last_mut().expect("just pushed");
             resource.in_use = module.frame_count();
         }
-        self.bind(Kind::Slices, 0, SLICES as u64, control, 0);
+        for core in 0..self.kernel.cores.len() {
+            let slices = slices_of(core);
+            self.bind(Kind::Slices, slices.base(), slices.count(), control, core as u32);
+        }
         let disks: Vec<(u64, bool)> = self
             .kernel
             .devices
@@ -305,6 +315,10 @@ impl Starter<'_> {
         let index =
             kernel.environment(caller, environment, Rights::CONTROL).expect("first environment");
         kernel.dispatcher_create(caller, index, &parameters).expect("first dispatcher");
+        // On the boot core, where device interrupts arrive.
+        let dispatcher = kernel.dispatcher_of(index, 0).expect("first dispatcher");
+        kernel.leave_queue(dispatcher);
+        kernel.make_current(dispatcher, 0);
         log_line!("first domain: entry {entry:#x}");
     }
 }

@@ -2,8 +2,8 @@
 mod first_domain;
 
 use crate::capability::DEVICE_SHIFT;
-use crate::cpu::schedule::Core;
-use crate::cpu::{SLICE_NS, SLICES};
+use crate::cpu::SLICE_NS;
+use crate::cpu::core::Core;
 use crate::debug::{log_line, symbols};
 use crate::disk::Devices;
 use crate::domain::{MAX_DOMAINS, Resources};
@@ -14,15 +14,13 @@ use crate::object::Table;
 use crate::syscall;
 use alloc::vec::Vec;
 use serix_abi::info::{CoreInfo, INFO_MAGIC, MAX_CORES};
-use serix_core::DomainId;
 use serix_core::deadline::{DeadlineSlot, Deadlines};
 use serix_core::grant::GrantTree;
 use serix_core::ids::Frame;
 use serix_core::ledger::{FrameKind, FrameWord, Ledger, MemoryRange};
 use serix_core::seal::Sealer;
-use serix_core::slices::{Slice, SliceVector};
 use serix_hal::boot::BootInfo;
-use serix_hal::cpu::apic::{Apic, DEVICE_VECTOR};
+use serix_hal::cpu::apic::{self, DEVICE_VECTOR};
 use serix_hal::cpu::{features, registers, time, trap};
 use serix_hal::device::block::BlockDevice;
 use serix_hal::device::stream::StreamDevice;
@@ -44,40 +42,56 @@ pub(crate) fn main() -> ! {
         boot.cores.len(),
         boot.command_line
     );
-    let mut apic = Apic::enable().expect("a local APIC");
-    time::calibrate(&boot.reference, &mut apic);
+    for (core, id) in boot.cores.iter().enumerate() {
+        apic::set_id(core, *id);
+    }
+    apic::enable();
+    time::calibrate(&boot.reference);
     log_line!(
         "time stamp counter at {} kHz, {} frames of RAM",
         time::hertz() / 1000,
         frame_count(&boot)
     );
+    install_handlers();
+    let devices = start_devices();
+    let info = information_page(&mut boot);
+    let ram = core::mem::take(&mut boot.ram);
+    let modules = core::mem::take(&mut boot.modules);
+    let mut kernel = assemble(boot, devices, info, &ram);
+    assert!(!kernel.options.panic, "the command line asks for a panic");
+    first_domain::start(&mut kernel, &ram, &modules);
+    log_line!("first domain starts after {} instructions or cycles", time::ticks());
+    kernel::install(kernel);
+    let kernel = kernel::lock();
+    serix_hal::boot::release(join);
+    kernel::run(kernel)
+}
+
+/// A core besides the boot core begins to run slices.
+fn join() -> ! {
+    install_handlers();
+    apic::enable();
+    kernel::run(kernel::lock())
+}
+
+fn install_handlers() {
     trap::install(
         syscall::native,
         interrupt::trap,
         interrupt::no_foreign,
         interrupt::idle_interrupt,
     );
-    let devices = start_devices(&apic);
-    let info = information_page(&mut boot);
-    let ram = core::mem::take(&mut boot.ram);
-    let modules = core::mem::take(&mut boot.modules);
-    let mut kernel = assemble(boot, apic, devices, info, &ram);
-    assert!(!kernel.options.panic, "the command line asks for a panic");
-    first_domain::start(&mut kernel, &ram, &modules);
-    log_line!("first domain starts after {} instructions or cycles", time::ticks());
-    kernel::install(kernel);
-    kernel::run(kernel::lock())
 }
 
 fn frame_count(boot: &BootInfo) -> u64 {
     boot.ram.iter().map(|(_, count)| u64::from(*count)).sum()
 }
 
-fn start_devices(apic: &Apic) -> Devices {
+fn start_devices() -> Devices {
     let mut devices = Devices { disks: Vec::new(), link: None };
     for found in virtio::find() {
         if found.is_block() {
-            match BlockDevice::start(&found, DEVICE_VECTOR, apic.id()) {
+            match BlockDevice::start(&found, DEVICE_VECTOR, apic::id(0)) {
                 Some(disk) => {
                     log_line!("disk{}: {} sectors", devices.disks.len(), disk.capacity());
                     devices.disks.push(disk);
@@ -85,7 +99,7 @@ fn start_devices(apic: &Apic) -> Devices {
                 None => log_line!("a disk at {found:?} did not start"),
             }
         } else if found.is_console() && devices.link.is_none() {
-            devices.link = StreamDevice::start(&found, DEVICE_VECTOR, apic.id());
+            devices.link = StreamDevice::start(&found, DEVICE_VECTOR, apic::id(0));
             log_line!("link: {}", if devices.link.is_some() { "up" } else { "did not start" });
         }
     }
@@ -110,15 +124,13 @@ fn information_page(boot: &mut BootInfo) -> SharedInfo {
     page.xsave_size = features::xsave_size();
     page.xcr0 = features::xcr0();
     for (core, apic_id) in page.cores.iter_mut().zip(&boot.cores) {
-        *core = CoreInfo { apic_id: *apic_id, ..CoreInfo::default() };
+        *core = CoreInfo { apic_id: *apic_id, running: 1, ..CoreInfo::default() };
     }
-    page.cores[0].running = 1;
     info
 }
 
 fn assemble(
     boot: BootInfo,
-    apic: Apic,
     devices: Devices,
     info: SharedInfo,
     ram: &[(serix_hal::FrameNumber, u32)],
@@ -151,13 +163,8 @@ fn assemble(
         events: Table::new(objects),
         rings: Table::new(objects),
         devices,
-        slices: SliceVector::new(Vec::leak(alloc::vec![
-            Slice { owner: DomainId::NONE, length_ns: SLICE_NS };
-            SLICES
-        ])),
         deadlines: Deadlines::new(Vec::leak(alloc::vec![DeadlineSlot::EMPTY; objects as usize])),
-        core: Core::new(),
-        apic,
+        cores: boot.cores.iter().map(|_| Core::new()).collect(),
         info,
         check: Check::default(),
         options: Options::parse(&boot.command_line),

@@ -4,11 +4,12 @@ use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::start::EndReason;
 use serix_abi::token::Kind;
-use serix_core::extent::Extent;
 use serix_core::grant::{Affected, Cursor, NodeStore, Progress};
 use serix_core::ids::Frame;
 use serix_core::{DomainId, NodeId};
 use serix_hal::FrameNumber;
+use serix_hal::cpu::local::MAX_CORES;
+use serix_hal::cpu::tlb;
 
 /// Nodes that one step may visit.
 const NODES_PER_STEP: u32 = 64;
@@ -92,11 +93,8 @@ impl Kernel {
     /// Takes back what a revoked node held; true when done.
     fn reclaim(&mut self, affected: &Affected, reclaimed: &mut u64) -> Result<bool, Error> {
         if affected.kind == Kind::Slices {
-            let base = affected.range.base() & ((1 << super::DEVICE_SHIFT) - 1);
-            if let Some(slices) = Extent::new(base, affected.range.count()) {
-                // Slices that were never assigned are the heir's already.
-                let _ = self.slices.assign(slices, affected.owner, affected.heir);
-            }
+            // Slices that were never assigned are the heir's already.
+            let _ = self.assign_slices(affected.range, affected.owner, affected.heir);
         }
         if affected.kind != Kind::Frames {
             return Ok(true);
@@ -119,17 +117,13 @@ impl Kernel {
         }
         domain.state = State::Ended(reason, status);
         let end_signal = domain.end_signal;
-        let running = self.core.running;
-        if running
-            .and_then(|running| self.dispatchers.get(running))
-            .is_some_and(|at| at.domain == index)
-        {
-            self.core.running = None;
-            serix_hal::cpu::local::clear_current();
-        }
-        if let Some(domain) = self.resources.domains.get_mut(index) {
-            domain.current = None;
-            domain.ready = None;
+        (domain.current, domain.ready) = ([None; MAX_CORES], None);
+        for core in 0..self.cores.len() {
+            let running = self.cores[core].running;
+            let running = running.and_then(|running| self.dispatchers.get(running));
+            if running.is_some_and(|running| running.domain == index) {
+                self.evict(core);
+            }
         }
         if let Some(signal) = end_signal {
             self.send(signal);
@@ -188,7 +182,7 @@ impl Kernel {
         let Some(domain) = self.resources.domains.get(index) else { return };
         let (node, id, payer) = (domain.node, domain.id, self.domain_payer(index));
         let heir = self.resources.domains.get(payer).map_or(DomainId::NONE, |payer| payer.id);
-        self.slices.reassign_all(id, heir);
+        self.leave_slices(index, id, heir);
         if let Some(frame) = self.resources.domains.remove(index) {
             self.resources.put_object(payer, frame);
         }
@@ -253,6 +247,8 @@ impl Resources {
             return Ok(());
         }
         while self.frames.unmap_one(number) {}
+        // No core may write to it any more when it is zeroed.
+        tlb::finish();
         if self.frames.pins(number) > 0 {
             return Err(Error::Busy);
         }

@@ -7,8 +7,8 @@ use serix_abi::token::{Kind, Rights};
 use serix_core::ids::Frame;
 use serix_core::watch::Waiter;
 use serix_hal::FrameNumber;
-use serix_hal::cpu::Context;
 use serix_hal::cpu::context::Entries;
+use serix_hal::cpu::{Context, local};
 
 /// What a dispatcher does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(crate) enum State {
     Parked,
     /// Waits for an event.
     Waiting,
+    /// Ends as soon as no core has its context loaded.
+    Ending,
 }
 
 /// A virtual CPU.
@@ -29,6 +31,10 @@ pub(crate) struct Dispatcher {
     pub(crate) environment: u32,
     pub(crate) domain: u32,
     pub(crate) state: State,
+    /// The core where it is current, or was last.
+    pub(crate) core: usize,
+    /// Slices that it began.
+    pub(crate) slices: u64,
     /// Neighbours in the domain's ready queue.
     pub(crate) next: Option<u32>,
     pub(crate) previous: Option<u32>,
@@ -39,6 +45,14 @@ pub(crate) struct Dispatcher {
 }
 
 const _: () = assert!(size_of::<Dispatcher>() <= 4096);
+
+impl Dispatcher {
+    /// Tells it that a slice begins.
+    pub(crate) fn start_slice(&mut self) {
+        self.slices += 1;
+        self.context.start_slice(self.slices);
+    }
+}
 
 impl AsMut<Context> for Dispatcher {
     fn as_mut(&mut self) -> &mut Context {
@@ -94,6 +108,8 @@ impl Kernel {
             environment,
             domain,
             state: State::Parked,
+            core: local::core_number(),
+            slices: 0,
             next: None,
             previous: None,
             waits_for: None,
@@ -103,8 +119,8 @@ impl Kernel {
         self.environments.get_mut(environment).ok_or(Error::Dead)?.dispatchers[number] =
             Some(index);
         // The first of a domain runs as soon as the domain has slices.
-        if self.resources.domains.get(domain).ok_or(Error::Dead)?.current.is_none() {
-            self.make_current(index);
+        if self.resources.domains.get(domain).ok_or(Error::Dead)?.is_blocked() {
+            self.wake(index);
         }
         Ok(number as u64)
     }
@@ -150,25 +166,38 @@ impl Kernel {
         space.dispatchers[number].ok_or(Error::BadArgument)
     }
 
-    /// Ends a dispatcher: it runs nowhere and waits for nothing any more.
-    pub(crate) fn dispatcher_end(&mut self, index: u32) {
+    /// Lets a parked dispatcher run on any core where its domain has slices.
+    pub(crate) fn dispatcher_start(&mut self, environment: u32, number: u64) -> Result<(), Error> {
+        let index = self.dispatcher_of(environment, number)?;
+        if self.dispatchers.get(index).ok_or(Error::Dead)?.state != State::Parked {
+            return Err(Error::Busy);
+        }
+        self.wake(index);
+        Ok(())
+    }
+
+    /// Ends a dispatcher, which from now on runs nowhere and waits for nothing; false while another core has still to let go
+    /// of it.
+    pub(crate) fn dispatcher_end(&mut self, index: u32) -> bool {
         self.stop_waiting(index);
         self.leave_queue(index);
-        let Some(dispatcher) = self.dispatchers.get(index) else { return };
-        let domain = dispatcher.domain;
-        if self.core.running == Some(index) {
-            self.core.running = None;
-            serix_hal::cpu::local::clear_current();
+        let Some(dispatcher) = self.dispatchers.get_mut(index) else { return true };
+        let (domain, core) = (dispatcher.domain, dispatcher.core);
+        dispatcher.state = State::Ending;
+        let owner = self.resources.domains.get(domain);
+        if owner.is_some_and(|owner| owner.current[core] == Some(index)) {
+            self.next_ready(domain, core);
         }
-        if let Some(owner) = self.resources.domains.get_mut(domain)
-            && owner.current == Some(index)
-        {
-            owner.current = None;
-            self.next_ready(domain);
+        if let Some(core) = self.core_of(index) {
+            self.evict(core);
+            if core != local::core_number() {
+                return false;
+            }
         }
         if let Some((frame, mut dispatcher)) = self.dispatchers.remove_value(index) {
             dispatcher.context.clear_page(&mut self.resources.frames);
             self.resources.put_object(domain, frame);
         }
+        true
     }
 }

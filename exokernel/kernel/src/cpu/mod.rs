@@ -1,4 +1,5 @@
 //! Cores: dispatchers, slices, and who runs next.
+pub(crate) mod core;
 pub(crate) mod dispatcher;
 pub(crate) mod schedule;
 

@@ -1,48 +1,70 @@
-//! Who runs next on this core: slices in turn, and within a domain whom the domain chose.
+//! Who runs next on a core: slices in turn, and within a domain whom the domain chose on that core.
+//!
+//! A dispatcher is current on one core at most. A domain's other dispatchers that can run queue in the domain, for the first
+//! of its cores that has nobody current.
 use super::dispatcher::State;
+use crate::capability::DEVICE_SHIFT;
 use crate::domain;
 use crate::kernel::Kernel;
 use serix_abi::Error;
-use serix_abi::dispatcher::reason;
-use serix_hal::cpu::time;
-
-/// What this core does.
-pub(crate) struct Core {
-    /// The dispatcher whose context is current.
-    pub(crate) running: Option<u32>,
-    /// The domain whose slice it is.
-    owner: u32,
-    /// When the slice ends.
-    slice_end: u64,
-    /// For when the timer is set.
-    timer: u64,
-}
-
-impl Core {
-    pub(crate) const fn new() -> Self {
-        Self { running: None, owner: 0, slice_end: 0, timer: 0 }
-    }
-}
+use serix_core::DomainId;
+use serix_core::extent::Extent;
+use serix_core::slices::SliceVector;
+use serix_hal::cpu::apic::{self, RESCHEDULE_VECTOR};
+use serix_hal::cpu::{local, time};
 
 impl Kernel {
-    /// Makes a dispatcher the one that gets its domain's slices, unless the domain has ended.
-    pub(crate) fn make_current(&mut self, index: u32) {
+    /// Makes a dispatcher the one that gets its domain's slices on a core, unless the domain has ended.
+    pub(crate) fn make_current(&mut self, index: u32, core: usize) {
         let Some(dispatcher) = self.dispatchers.get_mut(index) else { return };
         let owner = self.resources.domains.get_mut(dispatcher.domain);
         if let Some(owner) = owner.filter(|owner| owner.state == domain::State::Running) {
             dispatcher.state = State::Current;
-            owner.current = Some(index);
+            dispatcher.core = core;
+            owner.current[core] = Some(index);
         }
     }
 
-    /// A dispatcher that waited can go on: it becomes current, or queues behind who is.
+    /// A dispatcher that waited can go on: it becomes current on the core where it was last, or queues for any. A core that
+    /// has nothing else to do is told.
     pub(crate) fn wake(&mut self, index: u32) {
         let Some(dispatcher) = self.dispatchers.get(index) else { return };
-        let domain = dispatcher.domain;
-        match self.resources.domains.get(domain).map(|owner| (owner.state, owner.current)) {
-            Some((domain::State::Running, Some(_))) => self.enqueue(index, domain),
-            Some((domain::State::Running, None)) => self.make_current(index),
-            _ => {}
+        let (domain, core) = (dispatcher.domain, dispatcher.core);
+        let Some(owner) = self.resources.domains.get(domain) else { return };
+        if owner.state != domain::State::Running {
+            return;
+        }
+        if owner.current[core].is_none() && owner.may_run_on(core) {
+            self.make_current(index, core);
+            self.kick_if_idle(core);
+        } else {
+            self.enqueue(index, domain);
+            self.kick_idle_core_of(domain);
+        }
+    }
+
+    /// Tells a core that idles to look again.
+    fn kick_if_idle(&mut self, core: usize) -> bool {
+        let idle = core != local::core_number() && self.cores[core].idle;
+        if idle {
+            self.cores[core].idle = false;
+            apic::send(core, RESCHEDULE_VECTOR);
+        }
+        idle
+    }
+
+    /// Tells one idle core on which a domain has slices that there is work.
+    fn kick_idle_core_of(&mut self, domain: u32) {
+        let Some(cores) = self.resources.domains.get(domain).map(|owner| owner.cores) else {
+            return;
+        };
+        let mut left = cores;
+        while left != 0 {
+            let core = left.trailing_zeros() as usize;
+            if self.kick_if_idle(core) {
+                return;
+            }
+            left &= left - 1;
         }
     }
 
@@ -83,120 +105,237 @@ impl Kernel {
         }
     }
 
-    /// The domain's current dispatcher stopped: the first in the queue takes its place.
-    pub(crate) fn next_ready(&mut self, domain: u32) {
-        let first = self.resources.domains.get(domain).and_then(|owner| owner.ready);
-        match first {
-            Some((first, _)) => {
-                self.leave_queue(first);
-                self.make_current(first);
-            }
-            None => {
-                if let Some(owner) = self.resources.domains.get_mut(domain) {
-                    owner.current = None;
-                }
-            }
+    /// Nobody is current in a domain on a core any more: the first in its queue takes the place.
+    pub(crate) fn next_ready(&mut self, domain: u32, core: usize) {
+        let Some(owner) = self.resources.domains.get_mut(domain) else { return };
+        owner.current[core] = None;
+        if let Some((first, _)) = owner.ready {
+            self.leave_queue(first);
+            self.make_current(first, core);
         }
     }
 
     /// The running dispatcher stops being its domain's current one, in state `state`.
     pub(crate) fn stop_running(&mut self, state: State) {
-        let Some(index) = self.core.running else { return };
+        let Some(index) = self.core().running else { return };
         let Some(dispatcher) = self.dispatchers.get_mut(index) else { return };
         dispatcher.state = state;
         let domain = dispatcher.domain;
-        self.next_ready(domain);
+        self.next_ready(domain, local::core_number());
     }
 
-    /// Gives the rest of the slice to a dispatcher of the same domain that is parked or ready.
+    /// Whether a core has a dispatcher's context loaded.
+    pub(crate) fn core_of(&self, index: u32) -> Option<usize> {
+        self.cores.iter().position(|core| core.running == Some(index))
+    }
+
+    /// Gives the rest of the slice to a dispatcher of the same domain that does not wait and runs on no other core.
     pub(crate) fn yield_to(&mut self, target: u32) -> Result<(), Error> {
-        let running = self.core.running.ok_or(Error::Dead)?;
+        let this = local::core_number();
+        let running = self.core().running.ok_or(Error::Dead)?;
         if target == running {
             return Ok(());
         }
-        match self.dispatchers.get(target).ok_or(Error::Dead)?.state {
-            State::Waiting | State::Current => return Err(Error::Busy),
+        let dispatcher = self.dispatchers.get(target).ok_or(Error::Dead)?;
+        let (domain, core) = (dispatcher.domain, dispatcher.core);
+        match dispatcher.state {
+            State::Waiting | State::Ending => return Err(Error::Busy),
             State::Ready => self.leave_queue(target),
             State::Parked => {}
+            // Its domain's next on another core, where another domain runs now.
+            State::Current if self.cores[core].running != Some(target) => {
+                self.next_ready(domain, core);
+            }
+            State::Current => return Err(Error::Busy),
         }
         if let Some(dispatcher) = self.dispatchers.get_mut(running) {
             dispatcher.state = State::Parked;
         }
-        self.make_current(target);
+        self.make_current(target, this);
         Ok(())
     }
 
     /// The slice of the running domain is over, or given up: the next turn. The same dispatcher going on is told.
     pub(crate) fn end_slice(&mut self) {
-        self.core.slice_end = 0;
+        self.core_mut().slice_end = 0;
     }
 
-    /// Brings the core to the dispatcher that should run; false if there is none.
+    /// Moves slices, which carry their core in the upper part of their units, from one domain to another.
+    pub(crate) fn assign_slices(
+        &mut self,
+        units: Extent,
+        from: DomainId,
+        to: DomainId,
+    ) -> Result<(), Error> {
+        let core = (units.base() >> DEVICE_SHIFT) as usize;
+        let base = units.base() & ((1 << DEVICE_SHIFT) - 1);
+        let units = Extent::new(base, units.count()).ok_or(Error::BadArgument)?;
+        let at = self.cores.get_mut(core).ok_or(Error::BadArgument)?;
+        at.slices.assign(units, from, to).map_err(|_| Error::Busy)?;
+        for domain in [from, to] {
+            if let Some(index) = self.resources.index_of(domain) {
+                self.note_slices(core, index, domain);
+            }
+        }
+        Ok(())
+    }
+
+    /// All slices of a domain that is gone become `heir`'s.
+    pub(crate) fn leave_slices(&mut self, index: u32, from: DomainId, heir: DomainId) {
+        let heir_index = self.resources.index_of(heir);
+        for core in 0..self.cores.len() {
+            if self.cores[core].slices.reassign_all(from, heir) > 0 {
+                self.note_slices(core, index, from);
+                heir_index.inspect(|index| self.note_slices(core, *index, heir));
+            }
+        }
+    }
+
+    /// Notes whether a domain has slices on a core: it moves from a core where it lost the last one, and starts on one where it
+    /// got the first.
+    fn note_slices(&mut self, core: usize, index: u32, id: DomainId) {
+        let has = self.cores[core].slices.has(id);
+        let Some(owner) = self.resources.domains.get_mut(index) else { return };
+        let had = owner.cores & 1 << core != 0;
+        owner.cores = owner.cores & !(1 << core) | u32::from(has) << core;
+        let current = owner.current[core];
+        if has && !had {
+            self.kick_idle_core_of(index);
+        } else if had
+            && let Some(current) = current
+            && self.cores[core].running != Some(current)
+        {
+            self.move_on(current, index, core);
+        }
+    }
+
+    /// A dispatcher that is current on a core where its domain has no slices queues for others.
+    fn move_on(&mut self, index: u32, domain: u32, core: usize) {
+        let Some(owner) = self.resources.domains.get_mut(domain) else { return };
+        if owner.current[core] == Some(index) && !owner.may_run_on(core) {
+            owner.current[core] = None;
+            self.enqueue(index, domain);
+            self.kick_idle_core_of(domain);
+        }
+    }
+
+    /// Takes what runs on a core away from it: at once on this core, by an interrupt on another.
+    pub(crate) fn evict(&mut self, core: usize) {
+        if core == local::core_number() {
+            self.cores[core].running = None;
+            local::clear_current();
+        } else {
+            self.cores[core].evicted = true;
+            apic::send(core, RESCHEDULE_VECTOR);
+        }
+    }
+
+    /// Whether a domain would use a slice of this core.
+    #[inline(always)]
+    fn is_runnable(&self, domain: u32, core: usize) -> bool {
+        let owner = self.resources.domains.get(domain);
+        owner.is_some_and(|owner| owner.current[core].is_some() || owner.ready.is_some())
+    }
+
+    /// Brings this core to the dispatcher that should run; false if there is none.
     pub(crate) fn schedule(&mut self) -> bool {
+        let core = local::core_number();
         let now = time::now_ns();
         let mut fresh = false;
-        if now >= self.core.slice_end || !self.resources.is_runnable(self.core.owner) {
-            let resources = &self.resources;
-            let turn = self.slices.next(|owner| {
-                resources.index_of(owner).is_some_and(|index| resources.is_runnable(index))
-            });
-            let Some(turn) = turn else {
-                self.core.slice_end = 0;
-                self.leave();
+        self.cores[core].evicted = false;
+        if now >= self.cores[core].slice_end || !self.is_runnable(self.cores[core].owner, core) {
+            if !self.next_turn(core, now) {
                 return false;
-            };
+            }
             fresh = true;
-            self.core.owner = self.resources.index_of(turn.slice.owner).unwrap_or(0);
-            self.core.slice_end = now + u64::from(turn.slice.length_ns);
         }
-        let next = self.resources.domains.get(self.core.owner).and_then(|owner| owner.current);
+        let owner = self.cores[core].owner;
+        if self.resources.domains.get(owner).is_some_and(|owner| owner.current[core].is_none()) {
+            self.next_ready(owner, core);
+        }
+        let next = self.resources.domains.get(owner).and_then(|owner| owner.current[core]);
         let Some(next) = next else { return false };
         self.enter(next);
         if fresh && let Some(dispatcher) = self.dispatchers.get_mut(next) {
-            dispatcher.context.deliver_event(reason::SLICE_START, 0);
+            dispatcher.start_slice();
         }
         self.set_timer(now);
         true
     }
 
+    /// Takes the next slice of a core whose owner would use it; false if there is none.
+    fn next_turn(&mut self, core: usize, now: u64) -> bool {
+        // Moved out while owners are asked: a vector without slices stands in for it.
+        let mut slices =
+            core::mem::replace(&mut self.cores[core].slices, SliceVector::new(&mut []));
+        let turn = slices.next(|owner| {
+            self.resources.index_of(owner).is_some_and(|index| self.is_runnable(index, core))
+        });
+        let at = &mut self.cores[core];
+        at.slices = slices;
+        match turn {
+            Some(turn) => {
+                at.owner = self.resources.index_of(turn.slice.owner).unwrap_or(0);
+                at.slice_end = now + u64::from(turn.slice.length_ns);
+            }
+            None => at.slice_end = 0,
+        }
+        turn.is_some()
+    }
+
+    /// Prepares this core for waiting for an interrupt: it has no user tables loaded, so nobody has to tell it of changes.
+    pub(crate) fn idle(&mut self) {
+        self.leave();
+        local::clear_current();
+        self.core_mut().idle = true;
+        self.set_timer(time::now_ns());
+        self.info.count_halt();
+    }
+
     fn enter(&mut self, next: u32) {
-        if self.core.running == Some(next) {
+        let core = self.core_mut();
+        core.idle = false;
+        if core.running == Some(next) {
             return;
         }
         self.leave();
         if let Some(dispatcher) = self.dispatchers.get_mut(next) {
             dispatcher.make_current();
-            self.core.running = Some(next);
+            self.core_mut().running = Some(next);
             self.info.count_switch();
         }
     }
 
     /// Saves what the running dispatcher has live on this core.
     fn leave(&mut self) {
-        if let Some(index) = self.core.running.take()
+        if let Some(index) = self.core_mut().running.take()
             && let Some(dispatcher) = self.dispatchers.get_mut(index)
         {
             dispatcher.context.save_live_state();
-            serix_hal::cpu::local::forget_current();
+            let (domain, core) = (dispatcher.domain, dispatcher.core);
+            local::forget_current();
             self.info.count_foreign();
+            self.move_on(index, domain, core);
         }
     }
 
-    /// Sets the timer for the end of the slice or the next deadline, unless it is set for then already.
-    pub(crate) fn set_timer(&mut self, now: u64) {
-        let slice = if self.core.running.is_some() { self.core.slice_end } else { u64::MAX };
+    /// Sets the timer for the end of the slice or the next deadline, unless it is set for then already. Whoever set a deadline
+    /// comes here after it, so each deadline has a core that wakes for it.
+    fn set_timer(&mut self, now: u64) {
+        let core = self.core();
+        let slice = if core.running.is_some() { core.slice_end } else { u64::MAX };
         let deadline = self.deadlines.peek().map_or(u64::MAX, |(deadline, _)| deadline);
         let wanted = slice.min(deadline);
-        if wanted == self.core.timer && wanted > now {
+        if wanted == core.timer && wanted > now {
             return;
         }
-        self.core.timer = wanted;
+        self.core_mut().timer = wanted;
         let delay = (wanted != u64::MAX).then(|| wanted.saturating_sub(now));
-        self.apic.set_timer(delay);
+        apic::set_timer(delay);
     }
 
     /// The timer fired: forget what it was set for.
     pub(crate) fn timer_fired(&mut self) {
-        self.core.timer = 0;
+        self.core_mut().timer = 0;
     }
 }

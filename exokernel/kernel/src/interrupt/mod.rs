@@ -2,8 +2,8 @@
 use crate::debug::log_line;
 use crate::kernel::{Kernel, lock, run};
 use serix_abi::start::EndReason;
-use serix_hal::cpu::apic::{DEVICE_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR};
-use serix_hal::cpu::{Context, registers};
+use serix_hal::cpu::apic::{self, DEVICE_VECTOR, SHOOTDOWN_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR};
+use serix_hal::cpu::{Context, registers, tlb};
 use serix_hal::memory::info::count_fault;
 
 const PAGE_FAULT: u64 = 14;
@@ -58,6 +58,9 @@ fn fatal(context: &mut Context) {
 
 /// An interrupt of user code: whoever should run now runs.
 fn interrupt(vector: u8) {
+    if vector == SHOOTDOWN_VECTOR {
+        return forget_translations();
+    }
     let mut kernel = lock();
     kernel.take_interrupt(vector);
     run(kernel)
@@ -65,7 +68,16 @@ fn interrupt(vector: u8) {
 
 /// An interrupt while the core idles.
 pub(crate) fn idle_interrupt(vector: u8) {
+    if vector == SHOOTDOWN_VECTOR {
+        return forget_translations();
+    }
     lock().take_interrupt(vector);
+}
+
+/// Another core asks, which holds the kernel lock and waits for the answer.
+fn forget_translations() {
+    tlb::serve();
+    apic::end_of_interrupt();
 }
 
 impl Kernel {
@@ -81,14 +93,15 @@ impl Kernel {
                 self.complete_transfers();
             }
             SPURIOUS_VECTOR => return,
+            // `RESCHEDULE_VECTOR` asks for nothing but that the core looks who should run.
             _ => {}
         }
-        self.apic.end_of_interrupt();
+        apic::end_of_interrupt();
     }
 
     /// Ends the domain that runs.
     pub(crate) fn end_running(&mut self, reason: EndReason, status: u32) {
-        let running = self.core.running.and_then(|running| self.dispatchers.get(running));
+        let running = self.core().running.and_then(|running| self.dispatchers.get(running));
         let Some(domain) = running.map(|dispatcher| dispatcher.domain) else { return };
         if domain == self.first_domain {
             self.power_off(reason, status);

@@ -22,9 +22,6 @@ impl WaiterStore for Table<Dispatcher> {
     }
 }
 
-/// Each bit goes to one waiter, so a signal wakes at most so many.
-const MAX_WOKEN: usize = 64;
-
 /// Bits of an event to set later, if it is still the same event then.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Signal {
@@ -61,17 +58,16 @@ impl Kernel {
         self.resources.bind_node(caller, node, rights, index).inspect_err(|_| self.event_end(index))
     }
 
-    /// Sets bits and wakes whoever waits for one of them.
+    /// Sets bits and wakes whoever waits for one of them: at most 64, since each bit goes to one waiter.
     pub(crate) fn event_signal(&mut self, index: u32, bits: u64) {
         let Some(event) = self.events.get_mut(index) else { return };
-        let mut woken = [(0, 0); MAX_WOKEN];
-        let mut count = 0;
-        event.watch.signal(&mut self.dispatchers, bits, |waiter, ready| {
-            woken[count] = (waiter.0, ready);
-            count += 1;
-        });
-        for (waiter, ready) in woken.into_iter().take(count) {
-            self.answer_wait(waiter, 0, ready);
+        let mut at = event.watch.set(bits);
+        while let Some((waiter, ready)) = self
+            .events
+            .get_mut(index)
+            .and_then(|event| event.watch.next_woken(&mut self.dispatchers, &mut at))
+        {
+            self.answer_wait(waiter.0, 0, ready);
         }
     }
 
@@ -85,6 +81,7 @@ impl Kernel {
         if mask == 0 {
             return Err(Error::BadArgument);
         }
+        let waiter = self.core().running.ok_or(Error::Dead)?;
         let event = self.events.get_mut(index).ok_or(Error::Dead)?;
         let ready = event.watch.poll(mask);
         if ready != 0 {
@@ -93,7 +90,6 @@ impl Kernel {
         if deadline <= time::now_ns() {
             return Err(Error::TimedOut);
         }
-        let waiter = self.core.running.ok_or(Error::Dead)?;
         match event.watch.wait(&mut self.dispatchers, WaiterId(waiter), mask) {
             Wait::Ready(ready) => return Ok(Outcome::Value(ready)),
             Wait::Refused => return Err(Error::TableFull),

@@ -145,13 +145,9 @@ impl Kernel {
     /// Goes on destroying an environment; false when it is gone. Nothing may run in it any more.
     pub(crate) fn environment_end_step(&mut self, index: u32) -> bool {
         let Some(space) = self.environments.get_mut(index) else { return false };
-        if !space.ending {
+        if !space.ending || space.dispatchers.iter().any(Option::is_some) {
             space.ending = true;
-            let dispatchers = core::mem::take(&mut space.dispatchers);
-            dispatchers
-                .into_iter()
-                .flatten()
-                .for_each(|dispatcher| self.dispatcher_end(dispatcher));
+            self.end_dispatchers(index);
             return true;
         }
         if let Some((slot, _)) = space.attachments.iter().flatten().next() {
@@ -169,6 +165,17 @@ impl Kernel {
         }
         self.drop_node(node);
         false
+    }
+
+    /// Ends the dispatchers of an environment; those that run on other cores end in a later call.
+    fn end_dispatchers(&mut self, index: u32) {
+        for number in 0..MAX_DISPATCHERS {
+            let known = self.environments.get(index).and_then(|space| space.dispatchers[number]);
+            let ended = known.is_none_or(|dispatcher| self.dispatcher_end(dispatcher));
+            if ended && let Some(space) = self.environments.get_mut(index) {
+                space.dispatchers[number] = None;
+            }
+        }
     }
 
     fn take_apart_environment(

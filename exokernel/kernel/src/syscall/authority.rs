@@ -7,7 +7,6 @@ use serix_abi::start::EndReason;
 use serix_abi::token::{Kind, MAX_TOKEN_SIZE, ROOT_SIZE, Rights};
 use serix_abi::{Error, FOREVER};
 use serix_core::NodeId;
-use serix_core::extent::Extent;
 use serix_hal::memory::user;
 
 /// An address in ring 3 that could not be read or written.
@@ -153,12 +152,9 @@ impl Kernel {
             self.resources.lookup(caller.domain, slot(slices)?, Kind::Slices, Rights::GRANT)?;
         let units = binding.range.part(first, count).ok_or(Error::BadArgument)?;
         let domain = self.domain_in(caller, slot(domain)?)?;
-        let base = units.base() & ((1 << crate::capability::DEVICE_SHIFT) - 1);
-        let units = Extent::new(base, units.count()).ok_or(Error::BadArgument)?;
         let from = self.resources.domains.get(caller.domain).ok_or(Error::Dead)?.id;
         let to = self.resources.domains.get(domain).ok_or(Error::Dead)?.id;
-        self.slices.assign(units, from, to).map_err(|_| Error::Busy)?;
-        Ok(Outcome::Value(0))
+        done(self.assign_slices(units, from, to))
     }
 
     pub(super) fn call_event_signal(&mut self, caller: Caller, arguments: Arguments) -> CallResult {

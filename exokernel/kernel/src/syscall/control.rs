@@ -55,7 +55,7 @@ impl Kernel {
         if environment.domain != caller.domain {
             return Err(Error::Denied);
         }
-        let target = self.dispatcher_of(target, 0)?;
+        let target = self.dispatcher_of(target, arguments[1])?;
         self.yield_to(target)?;
         self.reply_later(caller);
         Ok(Outcome::Switch)
@@ -105,6 +105,15 @@ impl Kernel {
         let environment = self.environment(caller.domain, slot(arguments[0])?, Rights::CONTROL)?;
         let parameters = self.parameters(arguments[1])?;
         value(self.dispatcher_create(caller.domain, environment, &parameters))
+    }
+
+    pub(super) fn call_dispatcher_start(
+        &mut self,
+        caller: Caller,
+        arguments: Arguments,
+    ) -> CallResult {
+        let environment = self.environment(caller.domain, slot(arguments[0])?, Rights::CONTROL)?;
+        done(self.dispatcher_start(environment, arguments[1]))
     }
 
     pub(super) fn call_dispatcher_entries(

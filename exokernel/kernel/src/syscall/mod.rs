@@ -34,13 +34,16 @@ fn call_kernel(arguments: Arguments, number: u32) -> Reply {
         return Reply { status: Error::BadCall as u64, value: 0 };
     };
     let mut kernel = lock();
-    let caller = kernel.core.running;
+    if kernel.core().evicted {
+        run(kernel);
+    }
+    let caller = kernel.core().running;
     let reply = match kernel.dispatch(call, arguments) {
         Ok(Outcome::Value(value)) => Reply { status: 0, value },
         Ok(Outcome::Switch) => run(kernel),
         Err(error) => Reply { status: error as u64, value: 0 },
     };
-    if kernel.core.running != caller {
+    if kernel.core().running != caller {
         // The call ended its own caller: there is nobody to reply to.
         run(kernel);
     }
@@ -80,7 +83,7 @@ fn step(more: bool) -> CallResult {
 
 impl Kernel {
     fn caller(&self) -> Result<Caller, Error> {
-        let dispatcher = self.core.running.ok_or(Error::Dead)?;
+        let dispatcher = self.core().running.ok_or(Error::Dead)?;
         let running = self.dispatchers.get(dispatcher).ok_or(Error::Dead)?;
         Ok(Caller { domain: running.domain, environment: running.environment, dispatcher })
     }
@@ -125,6 +128,7 @@ impl Kernel {
             Call::LedgerCheck => self.call_ledger_check(caller, arguments),
             Call::DispatcherEntries => self.call_dispatcher_entries(caller, arguments),
             Call::MappingCount => self.call_mapping_count(caller, arguments),
+            Call::DispatcherStart => self.call_dispatcher_start(caller, arguments),
         }
     }
 }

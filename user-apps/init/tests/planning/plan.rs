@@ -80,8 +80,8 @@ fn rest_is_what_the_others_leave() {
 
 #[test]
 fn nothing_is_given_twice() {
-    let text = "[session a]\nlibos = libos\nmemory = 4M\ndisk r = disk0:root rw\n\
-                [session b]\nlibos = libos\nmemory = rest\ndisk h = disk0:home ro\n";
+    let text = "[session a]\nlibos = libos\nmemory = 4M\ndisk r = disk0:root rw\ncores = 2\n\
+                [session b]\nlibos = libos\nmemory = rest\ncores = all\ndisk h = disk0:home ro\n";
     let plans = plan_of(text).unwrap();
     let mut pieces: Vec<Piece> = plans
         .iter()
@@ -103,6 +103,15 @@ fn nothing_is_given_twice() {
 }
 
 #[test]
+fn sessions_take_turns_on_the_cores() {
+    let text = "[session a]\nlibos = libos\nmemory = 4M\n[session b]\nlibos = libos\nmemory = 4M\n\
+                [session c]\nlibos = libos\nmemory = 4M\n";
+    let slots = |plan: &SessionPlan<'_>| plan.slices.iter().map(|piece| piece.slot).collect();
+    let cores: Vec<Vec<Slot>> = plan_of(text).unwrap().iter().map(slots).collect();
+    assert_eq!(cores, [[Slot(3)], [Slot(4)], [Slot(3)]]);
+}
+
+#[test]
 fn the_text_of_a_session_is_its_own_part() {
     let plans =
         plan_of(&format!("{GOOD}[session b]\nlibos = libos\nmemory = 4M\noption = x\n")).unwrap();
@@ -118,7 +127,9 @@ fn each_impossible_wish_is_told() {
     assert!(matches!(with("libos = broken\nmemory = 4M\n"), Reason::Image(..)));
     assert!(matches!(with("libos = libos\nmemory = 64K\n"), Reason::TooSmall(kib) if kib > 64));
     assert!(matches!(with("libos = libos\nmemory = 1G\n"), Reason::Memory(1_048_576, _)));
-    assert_eq!(with("libos = libos\nmemory = 4M\nslices = 24\n"), Reason::Slices(0, 24, 23));
+    let slices = with("libos = libos\nmemory = 4M\ncores = 2\nslices = 24\n");
+    assert_eq!(slices, Reason::Slices(0, 24, 23));
+    assert_eq!(with("libos = libos\nmemory = 4M\ncores = 3\n"), Reason::Cores(3, 2));
     let disk = |entry: &str| with(&format!("libos = libos\nmemory = 4M\ndisk d = {entry}\n"));
     assert_eq!(disk("disk1:root ro"), Reason::NoDevice("disk1".into(), 1));
     assert_eq!(disk("disk0:usr ro"), Reason::NoPartition("disk0".into(), "usr".into()));

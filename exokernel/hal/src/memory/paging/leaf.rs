@@ -16,13 +16,14 @@ const FLUSH_ALL_FROM: usize = 32;
 #[derive(Clone, Copy)]
 pub struct Leaf {
     table: FrameNumber,
-    /// Reached through a subtree: the pages may be at several addresses.
-    shared: bool,
+    /// The top table whose address space it is in; `None`: reached through a subtree or the reverse map, so the pages may be at
+    /// several addresses.
+    root: Option<FrameNumber>,
 }
 
 impl Leaf {
-    pub(super) fn new(table: FrameNumber, shared: bool) -> Self {
-        Self { table, shared }
+    pub(super) fn new(table: FrameNumber, root: Option<FrameNumber>) -> Self {
+        Self { table, root }
     }
 
     #[inline(always)]
@@ -40,10 +41,12 @@ impl Leaf {
     /// known.
     #[inline(always)]
     fn flush(self, address: u64, count: usize) {
-        if self.shared || count >= FLUSH_ALL_FROM {
-            tlb::flush_all();
-        } else {
-            (0..count).for_each(|page| tlb::flush_page(address + (page * PAGE_SIZE) as u64));
+        match self.root {
+            None => tlb::flush_all(),
+            Some(root) if count >= FLUSH_ALL_FROM => tlb::flush_root(root),
+            Some(root) => {
+                tlb::flush_pages(root, (0..count).map(|page| address + (page * PAGE_SIZE) as u64));
+            }
         }
     }
 

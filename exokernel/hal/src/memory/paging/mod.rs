@@ -1,8 +1,8 @@
 //! User page tables with their reverse map.
 //!
 //! A [`Root`] is a top table (an environment) or a third-level table (a subtree). All changes go through here: an entry,
-//! its link in the frame's list of mappings, and the counts in the frame table change together. Callers flush
-//! what [`crate::cpu::tlb`] must know.
+//! its link in the frame's list of mappings, and the counts in the frame table change together. What translation
+//! caches must forget is noted with [`crate::cpu::tlb`]; the caller finishes it there.
 mod leaf;
 mod reverse;
 
@@ -165,6 +165,17 @@ impl Root {
         self.frame
     }
 
+    /// The top table, unless this is a subtree, which can be in several.
+    #[inline(always)]
+    fn address_space(&self) -> Option<FrameNumber> {
+        (self.level == 4).then_some(self.frame)
+    }
+
+    /// Forgets the translations of everything below the root.
+    fn flush(&self) {
+        self.address_space().map_or_else(tlb::flush_all, tlb::flush_root);
+    }
+
     /// Sets a top-level entry, and the window's copy of it.
     fn set_top(&self, slot: usize, entry: u64) {
         table(self.frame)[slot] = entry;
@@ -192,7 +203,7 @@ impl Root {
             return false;
         }
         self.set_top(slot, 0);
-        tlb::flush_all();
+        self.flush();
         true
     }
 
@@ -218,7 +229,7 @@ impl Root {
             }
             level -= 1;
         }
-        Ok(Leaf::new(at, self.level == 3))
+        Ok(Leaf::new(at, self.address_space()))
     }
 
     #[cold]
@@ -256,7 +267,7 @@ impl Root {
             at = frame_of(entry);
             level -= 1;
         }
-        Ok(Leaf::new(at, self.level == 3))
+        Ok(Leaf::new(at, self.address_space()))
     }
 
     /// Frees one table with all below it that is empty, or empties one leaf: false when nothing is left below the
@@ -271,7 +282,7 @@ impl Root {
                     if frames.entries[at.0 as usize].uses == 0 {
                         break;
                     }
-                    frames.clear(Leaf::new(at, true), slot);
+                    frames.clear(Leaf::new(at, None), slot);
                 }
             }
             match self.first_child(frames, at, level) {
@@ -289,7 +300,7 @@ impl Root {
         } else {
             table(above)[slot] = 0;
         }
-        tlb::flush_all();
+        self.flush();
         frames.entries[above.0 as usize].uses -= 1;
         frames.free_table(at, source);
         true
@@ -308,9 +319,9 @@ impl Root {
     /// Frees the root itself, after [`Self::tear_down_step`] said false and every subtree was detached.
     ///
     /// # Panics
-    /// If this core runs on it.
+    /// If a core runs on it.
     pub fn free(self, frames: &mut FrameTable, source: &mut dyn TableSource) {
-        assert!(crate::cpu::registers::read_cr3() != self.frame.start().0, "freed the root in use");
+        assert!(!tlb::is_loaded(self.frame), "freed a root in use");
         if let Some(shadow) = self.shadow {
             frames.free_table(shadow, source);
         }

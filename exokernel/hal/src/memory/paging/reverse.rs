@@ -51,7 +51,7 @@ impl FrameTable {
             return false;
         }
         let reference = entry.first;
-        let leaf = Leaf::new(FrameNumber(reference >> 9), true);
+        let leaf = Leaf::new(FrameNumber(reference >> 9), None);
         self.clear(leaf, (reference & 511) as usize);
         tlb::flush_all();
         true
