@@ -1,8 +1,9 @@
 //! Handlers: what the kernel plugs into the entry code.
 use super::context::{Context, Registers};
 use super::registers::{msr, write_msr};
+use super::time::ticks;
 use super::{descriptors, local};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The reply to a native call: rax and rdx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,10 +73,21 @@ pub fn resume() -> ! {
     unsafe { serix_resume() }
 }
 
+/// Ticks of the TSC that all cores together have waited.
+static WAITED: AtomicU64 = AtomicU64::new(0);
+
 /// Waits for an interrupt, which the idle handler takes; returns after one.
 pub fn wait_for_interrupt() {
+    let start = ticks();
     // SAFETY: interrupts are taken only between STI and CLI, where the kernel holds no lock.
     unsafe { core::arch::asm!("sti", "hlt", "cli", options(nostack)) };
+    WAITED.fetch_add(ticks().wrapping_sub(start), Ordering::Relaxed);
+}
+
+/// Ticks of the TSC that all cores together have spent in [`wait_for_interrupt`].
+#[must_use]
+pub fn waited_ticks() -> u64 {
+    WAITED.load(Ordering::Relaxed)
 }
 
 /// Runs `body` on this core's kernel stack from its top, for ever.

@@ -3,6 +3,7 @@ use crate::debug::log_line;
 use crate::kernel::{Kernel, lock, run};
 use serix_abi::start::EndReason;
 use serix_hal::cpu::apic::{self, DEVICE_VECTOR, SHOOTDOWN_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR};
+use serix_hal::cpu::trap::waited_ticks;
 use serix_hal::cpu::{Context, registers, tlb};
 use serix_hal::memory::info::count_fault;
 
@@ -137,7 +138,11 @@ impl Kernel {
             load(&counters.pages_mapped),
         );
         log_line!("first domain ended: {reason:?} {status}");
-        log_line!("power off after {} instructions or cycles", serix_hal::cpu::time::ticks());
+        log_line!(
+            "power off after {} instructions or cycles, and {} of waiting",
+            serix_hal::cpu::time::ticks().saturating_sub(waited_ticks()),
+            waited_ticks()
+        );
         assert!(reason == EndReason::Exit, "the first domain failed: {reason:?} {status}");
         serix_hal::device::exit::exit(serix_hal::device::exit::DONE)
     }
