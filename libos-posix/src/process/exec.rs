@@ -167,6 +167,7 @@ fn become_program(program: &Program) {
         signals.alt_stack = AltStack::default();
     }
     me.clear_child_tid.store(0, Ordering::Relaxed);
+    *me.rseq.lock() = None;
     me.context.reset_vectors();
     context::write_fs_base(0);
     let name = program.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();

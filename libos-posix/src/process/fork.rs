@@ -110,6 +110,9 @@ fn make_thread(
     };
     let thread = Thread::new(tid, process, place, frame, fs_base, signals)?;
     thread.context.adopt_vectors();
+    if !request.has(linux::CLONE_VM) {
+        *thread.rseq.lock() = *current().rseq.lock();
+    }
     if request.has(linux::CLONE_CHILD_CLEARTID) {
         thread.clear_child_tid.store(request.child_tid, Ordering::Relaxed);
     }

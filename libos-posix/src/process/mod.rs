@@ -8,6 +8,7 @@ mod exit;
 mod fork;
 mod image;
 mod limits;
+pub mod rseq;
 mod table;
 mod timers;
 mod wait;

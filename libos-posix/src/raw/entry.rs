@@ -8,6 +8,7 @@
 use super::local::offset as local;
 use super::user;
 use crate::memory::fault;
+use crate::process::rseq;
 use crate::sched;
 use crate::signal;
 use crate::syscall::{self, TABLE_SIZE};
@@ -426,10 +427,16 @@ extern "sysv64" fn frame_exit_work(frame: &mut TrapFrame) {
 }
 
 extern "sysv64" fn slice_work(frame: &mut TrapFrame) {
-    sched::slice_start();
+    preempt(frame);
     if super::local::work_requested() {
         signal::exit_work(frame, None);
     }
+}
+
+/// Others had their turn, and may have seen what the program was at.
+fn preempt(frame: &mut TrapFrame) {
+    sched::slice_start();
+    rseq::interrupted(frame);
 }
 
 extern "sysv64" fn begin(frame: &mut TrapFrame) {
@@ -444,6 +451,7 @@ extern "sysv64" fn upcall(
     in_libos: u64,
 ) {
     match why {
+        reason::SLICE_START | reason::EVENT | reason::REVOKE if in_libos == 0 => preempt(frame),
         reason::SLICE_START | reason::EVENT | reason::REVOKE => sched::slice_start(),
         _ if in_libos == 0 => fault::from_program(frame, why, error_code, address),
         _ => {

@@ -1,6 +1,7 @@
 //! A thread: its registers while it does not run, its libOS stack, its state, its signals.
 use crate::memory::FrameNumber;
 use crate::process::Process;
+use crate::process::rseq::Registration;
 use crate::raw::context::{Context, Place};
 use crate::raw::entry::TrapFrame;
 use crate::signal::ThreadSignals;
@@ -47,6 +48,8 @@ pub struct Thread {
     pub clear_child_tid: AtomicU64,
     /// Word of program memory that gets its number before it runs.
     pub set_child_tid: AtomicU64,
+    /// The area of its restartable sequences.
+    pub rseq: Mutex<Option<Registration>>,
     pub(crate) context: Context,
     state: AtomicU8,
     woken: AtomicBool,
@@ -79,6 +82,7 @@ impl Thread {
             signals: Mutex::new(signals),
             clear_child_tid: AtomicU64::new(0),
             set_child_tid: AtomicU64::new(0),
+            rseq: Mutex::new(None),
             context,
             state: AtomicU8::new(RunState::Blocked as u8),
             woken: AtomicBool::new(false),

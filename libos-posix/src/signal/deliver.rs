@@ -116,6 +116,7 @@ fn next_signal() -> Option<(SignalInfo, Action)> {
 
 /// Enters a handler: its frame goes on the program's stack, its mask is set.
 fn handle(trap: &mut TrapFrame, info: SignalInfo, action: &Action) {
+    process::rseq::interrupted(trap);
     let me = current();
     let (mask, alt_stack) = {
         let mut signals = me.signals.lock();

@@ -1,6 +1,6 @@
 //! Calls about the system as a whole.
 use crate::memory::UserAddress;
-use crate::process::current_process;
+use crate::process::{current_process, rseq};
 use crate::raw::kernel;
 use crate::{Errno, Result};
 use alloc::string::String;
@@ -70,9 +70,8 @@ pub(super) fn getrandom(buffer: UserAddress, length: usize, flags: u32) -> Resul
     Ok(done)
 }
 
-/// Restartable sequences need the kernel's help at every preemption; C libraries do without.
-pub(super) fn rseq() -> Result<()> {
-    Err(Errno::ENOSYS)
+pub(super) fn rseq(area: u64, length: u32, flags: u32, signature: u32) -> Result<()> {
+    rseq::register(area, length, flags, signature)
 }
 
 /// One core runs a session, so threads see each other's stores in order: the barriers have nothing to do.

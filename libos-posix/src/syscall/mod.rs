@@ -82,7 +82,6 @@ fn linux_name(number: u64) -> &'static str {
     match number as u32 {
         linux::__NR_clone3 => "clone3",
         linux::__NR_io_uring_setup => "io_uring_setup",
-        linux::__NR_rseq => "rseq",
         linux::__NR_ptrace => "ptrace",
         linux::__NR_socket => "socket",
         linux::__NR_shmget => "shmget",

@@ -8,6 +8,7 @@ use crate::sched;
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt::Write;
+use core::sync::atomic::Ordering;
 use serix_chroma::PAGE_SIZE;
 
 const NANOSECONDS: u64 = 1_000_000_000;
@@ -15,6 +16,8 @@ const NANOSECONDS: u64 = 1_000_000_000;
 const TICK_NS: u64 = NANOSECONDS / 100;
 /// Place of the first file of `/proc/sys`, behind those of `/proc` itself.
 const SYS: u32 = 100;
+/// Place of the first file of `/proc/serix`: what Linux has no word for.
+const SERIX: u32 = 200;
 
 pub(super) fn add(builder: Builder) -> Builder {
     builder
@@ -31,6 +34,7 @@ pub(super) fn add(builder: Builder) -> Builder {
         .text("swaps", || String::from("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"))
         .text("vmstat", vmstat)
         .folder("sys", ino(0, SYS), sys())
+        .folder("serix", ino(0, SERIX), Builder::new(0, SERIX).text("counters", counters).folder)
 }
 
 fn sys() -> serix_chroma::generated::Folder<crate::file::Page> {
@@ -153,6 +157,27 @@ fn filesystems() -> String {
 
 fn devices() -> String {
     "Character devices:\n  1 mem\n  5 /dev/tty\n\nBlock devices:\n".to_string()
+}
+
+/// The kernel's counters since boot, of all sessions together: `NAME VALUE`, a line each.
+fn counters() -> String {
+    let counters = &kernel::info().counters;
+    let mut text = String::new();
+    for (name, counter) in [
+        ("foreign_calls", &counters.foreign_calls),
+        ("faults", &counters.faults),
+        ("switches", &counters.switches),
+        ("timer_interrupts", &counters.timer_interrupts),
+        ("device_interrupts", &counters.device_interrupts),
+        ("halts", &counters.halts),
+        ("block_transfers", &counters.block_transfers),
+        ("stream_transfers", &counters.stream_transfers),
+        ("pages_mapped", &counters.pages_mapped),
+        ("bad_tokens", &counters.bad_tokens),
+    ] {
+        let _ = writeln!(text, "{name} {}", counter.load(Ordering::Relaxed));
+    }
+    text
 }
 
 fn vmstat() -> String {
