@@ -106,11 +106,24 @@ impl<'a> Run<'a> {
         let mut said = Said::new(Side::Native);
         for line in String::from_utf8_lossy(&log).lines() {
             said.hear(line)?;
-            said.rows.extend(boot(line));
+            said.rows.extend(once(line, "first domain starts after ", "boot-to-first-domain"));
         }
         self.duration.record();
         ensure!(output.success(), "{}: the run ended with {output}", self.what);
         said.finish(self.what)
+    }
+
+    /// From the machine's reset to its power-off with a program that does nothing, without the times that it waits
+    /// for its disk: those depend on the host.
+    pub(super) fn reset_to_exit(self) -> Result<Measured> {
+        let status = self.command().args(["--", "true"]).stdout(Stdio::null()).status();
+        let status = status.context("cannot start xtask run")?;
+        let log = std::fs::read(self.log())?;
+        self.duration.record();
+        ensure!(status.success(), "{}: the run ended with {status}", self.what);
+        let log = String::from_utf8_lossy(&log);
+        let row = log.lines().find_map(|line| once(line, "power off after ", "reset-to-exit"));
+        row.context("the kernel log does not tell how long the run was")
     }
 
     /// The rows of the Linux program.
@@ -157,11 +170,11 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The length of the boot, which the kernel tells.
-fn boot(line: &str) -> Option<Measured> {
-    let (_, rest) = line.split_once("first domain starts after ")?;
+/// What the kernel tells once, behind `mark`.
+fn once(line: &str, mark: &str, name: &str) -> Option<Measured> {
+    let (_, rest) = line.split_once(mark)?;
     let ticks = rest.split(' ').next()?.parse().ok()?;
-    let (side, name) = (Side::Native, "boot-to-first-domain".to_owned());
+    let (side, name) = (Side::Native, name.to_owned());
     Some(Measured { side, name, min: ticks, median: ticks, p99: ticks, rounds: 1 })
 }
 

@@ -18,6 +18,9 @@ use crate::places::Places;
 /// How often the follower looks for more.
 const PERIOD: Duration = Duration::from_millis(30);
 
+/// Version and commit; QEMU's version; its arguments.
+const HEADER_LINES: usize = 3;
+
 /// Starts the log anew.
 pub(crate) fn write_header(
     log: &Path,
@@ -47,11 +50,14 @@ pub(crate) fn commit(places: &Places) -> String {
     if changed.is_none_or(|files| !files.is_empty()) { format!("{commit} changed") } else { commit }
 }
 
-/// The first line of `log` that holds one of `marks`.
+/// The first line behind the header of `log` that holds one of `marks`. The header has paths, which may hold anything.
 pub(crate) fn find_line(log: &Path, marks: &[&str]) -> Option<String> {
     let bytes = std::fs::read(log).ok()?;
     let text = String::from_utf8_lossy(&bytes);
-    let line = text.lines().find(|line| marks.iter().any(|mark| line.contains(mark)))?;
+    let line = text
+        .lines()
+        .skip(HEADER_LINES)
+        .find(|line| marks.iter().any(|mark| line.contains(mark)))?;
     Some(line.trim().to_owned())
 }
 

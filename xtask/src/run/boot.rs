@@ -64,7 +64,7 @@ pub(super) fn programs(
     }
     std::fs::write(into.join(MANIFEST), manifest.to_string())?;
     modules.push(MANIFEST);
-    std::fs::write(into.join(CONFIGURATION), configuration(&modules))?;
+    std::fs::write(into.join(CONFIGURATION), configuration(&modules, &options.kernel_option))?;
     let names = [CONFIGURATION, KERNEL.1].into_iter().chain(modules);
     let modules = names.map(|name| into.join(name)).collect();
     Ok(Boot { loader: into.join("serix-boot"), modules })
@@ -109,14 +109,17 @@ fn take(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// An entry like that of the repository's `limine.conf`, with these modules.
-fn configuration(modules: &[&str]) -> String {
+/// An entry like that of the repository's `limine.conf`, with these modules and words for the kernel.
+fn configuration(modules: &[&str], words: &[String]) -> String {
     let mut text = format!(
         "timeout: 0\n\n/Serix\n    protocol: limine\n    path: boot():/serix/{}\n",
         KERNEL.1
     );
+    // Writing to a string does not fail.
+    if !words.is_empty() {
+        let _ = writeln!(text, "    cmdline: {}", words.join(" "));
+    }
     for module in modules {
-        // Writing to a string does not fail.
         let _ = writeln!(text, "    module_path: boot():/serix/{module}");
     }
     text

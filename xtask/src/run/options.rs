@@ -42,12 +42,15 @@ pub(crate) struct Options {
     /// Start the sessions of this manifest instead of one that is made up
     #[arg(long, value_name = "FILE", conflicts_with_all = ["env", "strace", "program"])]
     pub(super) manifest: Option<PathBuf>,
-    /// End the machine after so many seconds, with status 124
+    /// End the machine so many seconds after its start, with status 124; builds do not count
     #[arg(long, value_name = "S", value_parser = seconds)]
     pub(super) timeout: Option<f64>,
     /// Show Linux calls and their results on standard error
     #[arg(long)]
     pub(super) strace: bool,
+    /// A word for the kernel: `check` walks the frame ledger at power-off, `panic` panics (repeatable)
+    #[arg(long, value_name = "WORD", value_parser = ["check", "panic"])]
+    pub(super) kernel_option: Vec<String>,
     /// Keep what the guest writes in target/serix/root.img, and find it next time
     #[arg(long)]
     pub(super) keep: bool,

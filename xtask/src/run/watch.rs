@@ -126,8 +126,8 @@ fn unexpected_end(status: ExitStatus, qemu: &Qemu, log: &Path) -> Outcome {
         format!("{line} (log: {})", log.display())
     };
     match end_of(status) {
-        End::Panic => Outcome::Panic(found(&["PANIC", "panic"], "the kernel panicked")),
-        End::Reset => Outcome::Panic(found(&["PANIC", "panic"], "the machine reset itself")),
+        End::Panic => Outcome::Panic(found(&["PANIC: "], "the kernel panicked")),
+        End::Reset => Outcome::Panic(found(&["PANIC: "], "the machine reset itself")),
         End::Loader => Outcome::Setup(found(&["loader:"], "the loader found something wrong")),
         End::Orderly => Outcome::Setup(found(&["init:"], "the machine ended without a status")),
         End::Failed(text) => {

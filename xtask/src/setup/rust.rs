@@ -16,6 +16,8 @@ pub(crate) enum RustPart {
     GuestTarget,
     /// A C library for static Linux programs.
     LinuxTarget,
+    /// The same for the loader's UEFI front end; its tests alone need it.
+    UefiTarget,
     /// `cargo clippy`.
     Clippy,
     /// `cargo fmt`.
@@ -30,6 +32,7 @@ impl RustPart {
         match self {
             Self::GuestTarget => &["target", "add", "x86_64-unknown-none"],
             Self::LinuxTarget => &["target", "add", Self::LINUX_TARGET],
+            Self::UefiTarget => &["target", "add", "x86_64-unknown-uefi"],
             Self::Clippy => &["component", "add", "clippy"],
             Self::Rustfmt => &["component", "add", "rustfmt"],
         }
@@ -41,6 +44,7 @@ impl RustPart {
             Self::LinuxTarget => {
                 sysroot.join("lib/rustlib").join(Self::LINUX_TARGET).join("lib").is_dir()
             }
+            Self::UefiTarget => sysroot.join("lib/rustlib/x86_64-unknown-uefi/lib").is_dir(),
             Self::Clippy => sysroot.join("bin/cargo-clippy").exists(),
             Self::Rustfmt => sysroot.join("bin/rustfmt").exists(),
         }

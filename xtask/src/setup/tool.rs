@@ -22,7 +22,19 @@ pub(crate) enum Tool {
     Busybox,
     /// `musl-gcc`, for the C program of the tests.
     MuslGcc,
+    /// UEFI firmware for QEMU, for the tests of the loader.
+    Ovmf,
+    /// `mformat` and `mcopy`, which make a volume for that firmware.
+    Mtools,
 }
+
+/// Where distributions put the firmware.
+const FIRMWARE: [&str; 4] = [
+    "/usr/share/ovmf/OVMF.fd",
+    "/usr/share/qemu/OVMF.fd",
+    "/usr/share/edk2/x64/OVMF.4m.fd",
+    "/usr/share/edk2-ovmf/x64/OVMF.fd",
+];
 
 /// Where the programs of e2fsprogs are.
 #[derive(Clone, Debug)]
@@ -41,6 +53,8 @@ impl Tool {
             Self::E2fsprogs => "e2fsprogs",
             Self::Busybox => "a static busybox",
             Self::MuslGcc => "musl-gcc",
+            Self::Ovmf => "OVMF",
+            Self::Mtools => "mtools",
         }
     }
 
@@ -58,7 +72,10 @@ impl Tool {
             (Self::MuslGcc, Apt) => "musl-tools",
             (Self::MuslGcc, Dnf) => "musl-gcc",
             (Self::MuslGcc, Pacman) => "musl",
-            (Self::Busybox | Self::MuslGcc, Brew) => return None,
+            (Self::Ovmf, Apt) => "ovmf",
+            (Self::Ovmf, Dnf | Pacman) => "edk2-ovmf",
+            (Self::Mtools, _) => "mtools",
+            (Self::Busybox | Self::MuslGcc | Self::Ovmf, Brew) => return None,
         })
     }
 
@@ -72,6 +89,13 @@ impl Tool {
             Self::E2fsprogs => find_e2fsprogs().map(drop),
             Self::Busybox => find_busybox().map(drop),
             Self::MuslGcc => find_in_path("musl-gcc").context("no musl-gcc in PATH").map(drop),
+            Self::Ovmf => {
+                let found = FIRMWARE.iter().any(|file| Path::new(file).exists());
+                found.then_some(()).context("no UEFI firmware (OVMF)")
+            }
+            Self::Mtools => {
+                find_in_path("mformat").context("no mtools (mformat) in PATH").map(drop)
+            }
         }
     }
 }

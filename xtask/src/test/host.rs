@@ -17,7 +17,8 @@ const LIMIT: Duration = Duration::from_secs(25 * 60);
 pub(super) fn run(places: &Places, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
     let start = Instant::now();
     let mut command = Cargo::new(places).command(&["test", "--workspace", "--no-fail-fast"]);
-    command.args(filter).stdout(Stdio::piped());
+    // A test that cannot be run passes, and says `SKIP name: reason`.
+    command.args(filter).args(["--", "--show-output"]).stdout(Stdio::piped());
     let mut cargo = command.spawn().context("cannot start cargo")?;
     let stdout = cargo.stdout.take().context("cargo has no standard output")?;
     let reader = std::thread::spawn(move || read(stdout));
@@ -28,7 +29,10 @@ pub(super) fn run(places: &Places, filter: Option<&str>, tally: &mut Tally) -> R
         return Ok(());
     };
     let counts = reader.join().unwrap_or_default();
-    tally.add_counts(counts.passed, counts.failed);
+    tally.add_counts(counts.passed.saturating_sub(counts.skipped.len()), counts.failed);
+    for (name, reason) in counts.skipped {
+        tally.add(&name, &Verdict::Skipped(reason), Duration::ZERO);
+    }
     if !status.success() && counts.failed == 0 {
         let text = format!("cargo test failed ({status}); what it said is above");
         tally.add("host", &Verdict::Failed(text), start.elapsed());
@@ -52,18 +56,29 @@ fn wait(cargo: &mut Child, start: Instant) -> Result<Option<std::process::ExitSt
 struct Counts {
     passed: usize,
     failed: usize,
+    /// Names and reasons; these have passed as far as cargo knows.
+    skipped: Vec<(String, String)>,
 }
 
-/// Shows the lines that say something and counts those with results.
+/// Shows the lines that say something and counts those with results. What tests that passed have printed
+/// stands behind `successes:`.
 fn read(stdout: impl Read) -> Counts {
     let mut counts = Counts::default();
+    let mut is_success = false;
     for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line).into_owned();
         if let Some((passed, failed)) = results(&line) {
             counts.passed += passed;
             counts.failed += failed;
         }
-        if is_shown(&line) {
+        match line.as_str() {
+            "successes:" => is_success = true,
+            "failures:" => is_success = false,
+            line if line.starts_with("test result: ") => is_success = false,
+            _ => {}
+        }
+        counts.skipped.extend(skip(&line).filter(|_| is_success));
+        if !is_success && is_shown(&line) {
             println!("{line}");
         }
     }
@@ -78,6 +93,12 @@ fn results(line: &str) -> Option<(usize, usize)> {
         before.rsplit(' ').next()?.parse().ok()
     };
     Some((number("passed")?, number("failed")?))
+}
+
+/// Name and reason in `SKIP name: reason`.
+fn skip(line: &str) -> Option<(String, String)> {
+    let (name, reason) = line.strip_prefix("SKIP ")?.split_once(": ")?;
+    Some((name.to_owned(), reason.to_owned()))
 }
 
 /// Each passed test and each crate without tests is one line too many.
@@ -100,5 +121,15 @@ mod tests {
         let text = format!("running 2 tests\ntest a ... ok\n{line}\n{line}\n");
         let counts = read(text.as_bytes());
         assert_eq!((counts.passed, counts.failed), (24, 6));
+    }
+
+    #[test]
+    fn skips_carry_their_reasons() {
+        let text = "test a ... ok\n\nsuccesses:\n\n---- a stdout ----\nSKIP a: no OVMF\n\nsuccesses:\n    a\n\n\
+                    failures:\n\n---- b stdout ----\nSKIP b: not so\n\n\
+                    test result: FAILED. 1 passed; 1 failed; 0 ignored\n";
+        let counts = read(text.as_bytes());
+        assert_eq!((counts.passed, counts.failed), (1, 1));
+        assert_eq!(counts.skipped, [("a".to_owned(), "no OVMF".to_owned())]);
     }
 }

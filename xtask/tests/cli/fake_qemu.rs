@@ -46,7 +46,7 @@ fn main() {
     let program = String::from_utf8_lossy(&session.program[0]).into_owned();
     match program.as_str() {
         "panic" => {
-            write_log(&log, "kernel panic: the sky fell\n");
+            write_log(&log, "kernel: PANIC: the sky fell\n");
             exit(PANIC);
         }
         "triple-fault" => exit(0),

@@ -48,9 +48,10 @@ fn small_frames_to_a_slow_reader_lose_nothing() {
 
 #[test]
 fn each_kind_of_end_has_its_status_and_last_line() {
-    let bench = Bench::new("ends");
+    // The log's path is in its header, and is no message.
+    let bench = Bench::new("ends-in-panic-loader:-init:");
     let cases: [(&[&str], i32, &str); 11] = [
-        (&["--", "panic"], 121, "xtask: panic: kernel panic: the sky fell (log: "),
+        (&["--", "panic"], 121, "xtask: panic: kernel: PANIC: the sky fell (log: "),
         (&["--", "triple-fault"], 121, "xtask: panic: the machine reset itself"),
         (&["--timeout", "0.5", "--", "hang"], 124, "xtask: timeout: no end after 0.5 s"),
         (&["--", "no-kernel"], 125, "xtask: setup: loader: no kernel"),
@@ -63,8 +64,9 @@ fn each_kind_of_end_has_its_status_and_last_line() {
         (&["--mem", "1K", "--", "true"], 125, ""),
     ];
     for (words, status, line) in cases {
-        let file = bench.file("status");
-        let all = [&["--status-file", file.to_str().unwrap()], words].concat();
+        let (file, log) = (bench.file("status"), bench.file("log"));
+        let (file, log) = (file.to_str().unwrap(), log.to_str().unwrap());
+        let all = [&["--status-file", file, "--log", log], words].concat();
         let output = bench.run(&all, b"");
         assert_eq!(output.status, Some(status), "{words:?}: {}", output.errors);
         if line.is_empty() {
@@ -72,11 +74,26 @@ fn each_kind_of_end_has_its_status_and_last_line() {
         }
         let last = output.errors.lines().last().unwrap_or_default();
         assert!(last.starts_with(line), "{words:?}: {last}");
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{last}\n"));
+        assert_eq!(std::fs::read_to_string(file).unwrap(), format!("{last}\n"));
     }
     let file = bench.file("status");
     bench.run(&["--status-file", file.to_str().unwrap(), "--", "sh", "-c", "exit 126"], b"");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "xtask: exited: 126\n");
+}
+
+#[test]
+fn the_timeout_counts_from_the_start_of_qemu() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new("late");
+    let (qemu, fake) = (bench.file("bin/qemu-system-x86_64"), env!("CARGO_BIN_EXE_fake-qemu"));
+    let script = format!("#!/bin/sh\n[ \"$1\" != --version ] || sleep 2\nexec {fake} \"$@\"\n");
+    std::fs::remove_file(&qemu).unwrap();
+    std::fs::write(&qemu, script).unwrap();
+    std::fs::set_permissions(&qemu, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let output = bench.run(&["--timeout", "1.5", "--", "sh", "-c", "exit 3"], b"");
+    assert_eq!(output.text(), ("", "", Some(3)));
+    let output = bench.run(&["--timeout", "0.5", "--", "hang"], b"");
+    assert_eq!(output.status, Some(124), "{}", output.errors);
 }
 
 #[test]

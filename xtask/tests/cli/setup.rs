@@ -58,7 +58,7 @@ impl Host {
     /// `xtask run -- true` on that host.
     fn run(&self, options: &[&str]) -> Output {
         let own = |path: &PathBuf| {
-            let changed = Command::new("chown").args(["-R", NOBODY]).arg(path).status();
+            let changed = Command::new("chown").args(["-R", "-h", NOBODY]).arg(path).status();
             assert!(changed.unwrap().success());
         };
         let mut command = if is_root() {
@@ -74,6 +74,10 @@ impl Host {
             .args(options)
             .args(["--", "true"])
             .env("PATH", self.bench.file("host"))
+            // Whatever is called, the machine's own toolchains are out of its reach.
+            .env("HOME", self.bench.file("home"))
+            .env("CARGO_HOME", self.bench.file("home"))
+            .env("RUSTUP_HOME", self.bench.file("home"))
             .env("SERIX_TEST_BENCH", self.bench.file(""))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

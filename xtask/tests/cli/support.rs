@@ -60,12 +60,12 @@ impl Bench {
         self.folder.join(name)
     }
 
-    /// `xtask run` with all but standard input decided.
+    /// `xtask run` with all but standard input decided. It installs nothing on the machine of the tests.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.xtask);
         let path = std::env::var("PATH").unwrap();
         command
-            .args(["run", "--binaries"])
+            .args(["run", "--no-install", "--binaries"])
             .arg(self.file("guest"))
             .args(words)
             .env("PATH", format!("{}:{path}", self.file("bin").display()))

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::super::super::bench::Bench;
 use super::super::{Skip, Test};
@@ -11,6 +11,7 @@ use super::super::{Skip, Test};
 pub(super) const TESTS: &[Test] = &[
     Test { name: "4-rust-std", seconds: 120, body: rust_std },
     Test { name: "4-musl-c", seconds: 120, body: musl_c },
+    Test { name: "4-linux-calls", seconds: 120, body: linux_calls },
 ];
 
 /// Compiles a C program against musl, statically.
@@ -47,4 +48,16 @@ fn musl_c(bench: Bench) -> Result<()> {
     bench
         .run(&["--add", &add(&program)?], &["/bin/hello-c", "one", "two words"], b"")?
         .expect_same(&host)
+}
+
+/// Each call that the libOS promises, with Linux as the judge; and an unknown one is logged once.
+fn linux_calls(bench: Bench) -> Result<()> {
+    let program = compile_c(&bench, "calls", include_str!("../programs/calls.c"))?;
+    let host = bench.host(&program, &[])?;
+    host.expect_status(0)?;
+    let ran = bench.run(&["--add", &add(&program)?], &["/bin/calls"], b"")?;
+    ran.expect_same(&host)?;
+    let told = ran.log.lines().filter(|line| line.contains("no system call 999 ")).count();
+    ensure!(told == 1, "an unknown call is logged {told} times\n{ran}");
+    Ok(())
 }

@@ -14,6 +14,7 @@ pub(super) const TESTS: &[Test] = &[
     Test { name: "1-wc", seconds: 60, body: wc },
     Test { name: "1-streams", seconds: 60, body: streams },
     Test { name: "1-statuses", seconds: 60, body: statuses },
+    Test { name: "1-kernel-panic", seconds: 60, body: kernel_panic },
     Test { name: "1-random-bytes", seconds: 300, body: random_bytes },
     Test { name: "1-broken-pipe", seconds: 60, body: broken_pipe },
     Test { name: "1-without-network", seconds: 60, body: without_network },
@@ -51,6 +52,19 @@ fn statuses(bench: Bench) -> Result<()> {
     let ran = bench.run(&["--timeout", "5"], &["sleep", "1000"], b"")?;
     ran.expect_status(124)?;
     ran.expect_error("xtask: timeout: ")
+}
+
+/// Status 121, and a backtrace whose lines name functions as the sources do.
+fn kernel_panic(bench: Bench) -> Result<()> {
+    let ran = bench.run(&["--kernel-option", "panic"], &["true"], b"")?;
+    ran.expect("", 121)?;
+    ran.expect_error("xtask: panic: ")?;
+    ran.expect_error("the command line asks for a panic")?;
+    let backtrace = ran.log.lines().filter(|line| line.contains("serix_kernel::"));
+    let is_mangled = |line: &str| line.contains("_ZN") || line.contains("_RNv");
+    ensure!(backtrace.clone().count() > 0, "no names in the backtrace\n{ran}");
+    ensure!(!backtrace.clone().any(is_mangled), "mangled names in the backtrace\n{ran}");
+    Ok(())
 }
 
 fn random_bytes(bench: Bench) -> Result<()> {
