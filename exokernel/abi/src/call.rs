@@ -126,6 +126,16 @@ calls! {
     /// Lets dispatcher `number`, which is parked, run on any core on which its domain has slices. Needs CONTROL. A dispatcher
     /// is parked when it is made (but the first of a domain) and when it has yielded to another.
     DispatcherStart = 37 (environment, number),
+    /// Makes a gate: who calls it enters dispatcher `number` of an environment at `entry`, with `stack` as its stack pointer. Needs
+    /// CONTROL. The dispatcher must be parked to be called, and serves one call at a time. Paid by the environment's domain.
+    /// Returns the gate's slot; emptying that slot ends it.
+    GateCreate = 38 (environment, number, entry, stack),
+    /// Calls a gate with four words, on the caller's slice, and waits for the reply until `deadline`. The server finds in rdi the badge
+    /// (the generation of the grant through which the caller has the gate), in rsi, rdx, rcx and r8 the words. The reply's
+    /// words are in rdx, rdi, rsi and r8. Needs CALL. The other registers arrive cleared.
+    GateCall = 39 (gate, word0, word1, word2, word3, deadline),
+    /// Answers the call that the calling dispatcher serves, and waits for the next one: it does not return.
+    GateReply = 40 (word0, word1, word2, word3),
 }
 
 #[cfg(test)]

@@ -82,7 +82,8 @@ pub struct Grant {
     pub rights: u16,
     /// Zero.
     pub reserved: u16,
-    /// Slot of the receiving domain.
+    /// Slot of the receiving domain. None ([`crate::NO_SLOT`]): the token is for whoever holds it, which what has one owner at a
+    /// time (frames, slices, blocks) cannot be.
     pub domain: u32,
 }
 

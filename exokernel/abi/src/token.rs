@@ -131,6 +131,8 @@ rights! {
     CONTROL = 9,
     /// Append to the kernel log.
     LOG = 10,
+    /// Call a gate.
+    CALL = 11,
 }
 
 impl Rights {

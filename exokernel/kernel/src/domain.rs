@@ -1,6 +1,7 @@
 //! Domains: the unit of protection and authority, and the frames that pay for what the kernel keeps for them.
 use crate::capability::{Granting, NodeChunk, Slots};
 use crate::ipc::event::Signal;
+use crate::ipc::gate::MAX_GATES;
 use crate::object::Table;
 use serix_abi::start::EndReason;
 use serix_core::DomainId;
@@ -52,6 +53,8 @@ pub(crate) struct Domain {
     pub(crate) cores: u32,
     /// Dispatchers that can run while others are current: first and last.
     pub(crate) ready: Option<(u32, u32)>,
+    /// Its gates.
+    pub(crate) gates: [Option<u32>; MAX_GATES],
     /// Its delegation-made grant node, which dies with it.
     pub(crate) node: serix_core::NodeId,
 }
@@ -71,6 +74,7 @@ impl Domain {
             current: [None; MAX_CORES],
             cores: 0,
             ready: None,
+            gates: [None; MAX_GATES],
             node,
         }
     }

@@ -6,6 +6,7 @@ use crate::disk::Devices;
 use crate::disk::ring::Ring;
 use crate::domain::Resources;
 use crate::ipc::event::Event;
+use crate::ipc::gate::Gate;
 use crate::memory::environment::Environment;
 use crate::memory::information::Check;
 use crate::memory::subtree::Subtree;
@@ -26,6 +27,8 @@ pub(crate) enum Outcome {
     Value(u64),
     /// Another dispatcher may have to run; the caller's reply is in its context.
     Switch,
+    /// This dispatcher goes on in the caller's slice.
+    Enter(u32),
 }
 
 /// What the command line asks for.
@@ -55,6 +58,7 @@ pub(crate) struct Kernel {
     pub(crate) subtrees: Table<Subtree>,
     pub(crate) dispatchers: Table<Dispatcher>,
     pub(crate) events: Table<Event>,
+    pub(crate) gates: Table<Gate>,
     pub(crate) rings: Table<Ring>,
     pub(crate) devices: Devices,
     pub(crate) deadlines: Deadlines<'static>,
@@ -64,6 +68,8 @@ pub(crate) struct Kernel {
     pub(crate) check: Check,
     /// Words of the command line.
     pub(crate) options: Options,
+    /// Serial number of the next dispatcher.
+    pub(crate) next_serial: u64,
     /// The first domain: when it ends, the machine does.
     pub(crate) first_domain: u32,
 }
@@ -127,6 +133,15 @@ pub(crate) fn install(kernel: Kernel) {
 #[inline(always)]
 pub(crate) fn lock() -> Locked {
     Locked(KERNEL.lock())
+}
+
+/// Leaves the kernel for a dispatcher that goes on in the slice of the one that called.
+pub(crate) fn run_in_slice(mut kernel: Locked, next: u32) -> ! {
+    if kernel.enter_in_slice(next) {
+        drop(kernel);
+        trap::resume();
+    }
+    run(kernel)
 }
 
 /// Leaves the kernel for whoever should run; waits for an interrupt while nobody should.

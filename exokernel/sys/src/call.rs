@@ -55,6 +55,8 @@ simple! {
     yield_to = YieldTo(slot, number) -> native;
     /// Lets parked dispatcher `number` of the environment in `slot` run on any core of its domain.
     dispatcher_start = DispatcherStart(slot, number) -> native;
+    /// Makes a gate into dispatcher `number` of `environment` at `entry` with stack pointer `stack`; the value is its slot.
+    gate_create = GateCreate(slot, number, entry, stack) -> native;
     /// Empties a slot.
     unbind = Unbind(slot) -> native;
     /// Takes a delegation back, waiting until it is gone.

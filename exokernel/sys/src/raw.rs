@@ -41,6 +41,40 @@ pub unsafe fn native(call: Call, arguments: [u64; 6]) -> Result<u64> {
     }
 }
 
+/// Calls a gate with four words and waits for the reply's four until `deadline` (nanoseconds of the TSC clock).
+///
+/// # Errors
+/// Whatever the call answers: `TimedOut`, `Dead` (the server ended), `Stale` (the gate was taken back), `Busy`.
+///
+/// # Safety
+/// As [`native`]: the words may be pointers into memory that is shared with the server.
+#[inline(always)]
+pub unsafe fn gate_call(gate: u32, words: [u64; 4], deadline: u64) -> Result<[u64; 4]> {
+    let number = u64::from(NATIVE_TAG) << 32 | u64::from(Call::GateCall as u32);
+    let status: u64;
+    let (a, b, c, d): (u64, u64, u64, u64);
+    // SAFETY: as in `native`; the reply's words are in rdx, rdi, rsi and r8.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number => status,
+            inlateout("rdi") u64::from(gate) => b,
+            inlateout("rsi") words[0] => c,
+            inlateout("rdx") words[1] => a,
+            inlateout("r10") words[2] => _,
+            inlateout("r8") words[3] => d,
+            inlateout("r9") deadline => _,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    match Error::from_code(status) {
+        None => Ok([a, b, c, d]),
+        Some(error) => Err(error),
+    }
+}
+
 /// As [`native`], for calls that answer [`Error::Again`] until they are done.
 ///
 /// # Errors

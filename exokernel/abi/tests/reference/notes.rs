@@ -50,6 +50,7 @@ pub(crate) fn right(name: &str) -> &'static str {
         "WAIT" => "wait for bits of an event",
         "CONTROL" => "change, run and end an object; check the ledger (log)",
         "LOG" => "append to the kernel log",
+        "CALL" => "call a gate",
         _ => panic!("a right without a note: {name}"),
     }
 }
@@ -507,6 +508,53 @@ pub(crate) fn of(call: Call) -> Notes {
                 (Error::BadArgument, "no such unit"),
             ],
             why: "The kernel knows it anyway, and a libOS can check its own count with it.",
+        },
+        Call::GateCreate => Notes {
+            arguments: &[
+                "environment, with CONTROL",
+                "the dispatcher, 0 to 15",
+                "where a call enters, in the user half",
+                "stack pointer of the server, in the user half",
+            ],
+            returns: "the slot, with CALL and GRANT",
+            errors: &[
+                (Error::BadArgument, "an address, or no such dispatcher"),
+                (Error::NoFrames, "no frame for the gate"),
+                (Error::TableFull, "the domain has 16 gates, or the kernel's table is full"),
+            ],
+            why: "Services between domains without a queue in the kernel: who calls lends its slice.",
+        },
+        Call::GateCall => Notes {
+            arguments: &[
+                "gate, with CALL",
+                "message",
+                "message",
+                "message",
+                "message",
+                "deadline in nanoseconds of the TSC clock; `FOREVER` for none",
+            ],
+            returns: "the reply's words in rdx, rdi, rsi and r8",
+            errors: &[
+                (Error::Stale, "the grant was taken back, before or in mid-call"),
+                (Error::TableFull, "eight calls are nested already"),
+                (
+                    Error::Busy,
+                    "the server's dispatcher is not parked: it serves another, waits, or runs",
+                ),
+                (Error::TimedOut, "the deadline came first; the server goes on alone"),
+                (
+                    Error::Dead,
+                    "the server, its environment or its domain ended, before or in mid-call",
+                ),
+            ],
+            why: "Registers are the message, bulk data goes through shared frames. The badge is the 64-bit generation of the caller's grant, which is \
+                  in the token that the server's side made: it tells callers apart and no caller can choose it.",
+        },
+        Call::GateReply => Notes {
+            arguments: &["reply", "reply", "reply", "reply"],
+            returns: "nothing: it does not return; the dispatcher enters anew at the next call",
+            errors: &[(Error::BadArgument, "the calling dispatcher serves no call")],
+            why: "A server whose caller is gone replies all the same, and is ready for the next one.",
         },
         Call::DispatcherStart => Notes {
             arguments: &["environment, with CONTROL", "the dispatcher, 0 to 15"],

@@ -233,6 +233,37 @@ impl Context {
         self.registers.rdx = value;
     }
 
+    /// Prepares the context for a call of a gate: entry, stack, badge and message in registers, the others clear.
+    pub fn enter_gate(&mut self, entry: u64, stack: u64, badge: u64, words: [u64; 4]) {
+        self.registers = Registers {
+            rip: entry,
+            rsp: stack,
+            rdi: badge,
+            rsi: words[0],
+            rdx: words[1],
+            rcx: words[2],
+            r8: words[3],
+            cs: USER_CODE_SELECTOR,
+            ss: USER_DATA_SELECTOR,
+            rflags: ENTRY_FLAGS,
+            ..Registers::default()
+        };
+        self.kind = KIND_TRAP;
+        self.extended_saved = false;
+    }
+
+    /// What a call of a gate that succeeded answers, in rdx, rdi, rsi and r8.
+    pub fn reply_words(&mut self, words: [u64; 4]) {
+        let user = &mut self.registers;
+        (user.rax, user.rdx, user.rdi, user.rsi, user.r8) =
+            (0, words[0], words[1], words[2], words[3]);
+        (user.r9, user.r10) = (0, 0);
+        // SYSCALL's own: the return address and the flags.
+        (user.rcx, user.r11) = (user.rip, user.rflags);
+        (user.cs, user.ss) = (USER_CODE_SELECTOR, USER_DATA_SELECTOR);
+        self.kind = KIND_TRAP;
+    }
+
     fn word32(&self, at: usize) -> &AtomicU32 {
         // SAFETY: `page` is a pinned frame in the direct map; the environment may change it at any time, which an atomic allows.
         unsafe { &*((self.page + at as u64) as *const AtomicU32) }

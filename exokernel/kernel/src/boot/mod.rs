@@ -161,6 +161,7 @@ fn assemble(
         subtrees: Table::new(objects),
         dispatchers: Table::new(objects),
         events: Table::new(objects),
+        gates: Table::new(objects),
         rings: Table::new(objects),
         devices,
         deadlines: Deadlines::new(Vec::leak(alloc::vec![DeadlineSlot::EMPTY; objects as usize])),
@@ -168,6 +169,7 @@ fn assemble(
         info,
         check: Check::default(),
         options: Options::parse(&boot.command_line),
+        next_serial: 1,
         first_domain: 0,
     }
 }

@@ -1,9 +1,9 @@
 //! Delegation: a grant node, a sealed token for the receiver, and a slot for taking it back.
 use crate::domain::Resources;
 use crate::kernel::Kernel;
-use serix_abi::Error;
 use serix_abi::map::Grant;
-use serix_abi::token::{Claim, Kind, Rights};
+use serix_abi::token::{BEARER, Claim, Kind, Rights};
+use serix_abi::{Error, NO_SLOT};
 use serix_core::binding::Binding;
 use serix_core::extent::Extent;
 use serix_core::grant::{GrantError, GrantTree, NodeStore};
@@ -50,8 +50,7 @@ impl Kernel {
         if !from.rights.has(Rights::GRANT.with(rights)) || from.delegation {
             return Err(Error::Denied);
         }
-        let to = *self.resources.lookup(domain, wanted.domain, Kind::Domain, Rights::CONTROL)?;
-        let receiver = self.resources.domains.get(to.object).ok_or(Error::Dead)?.id;
+        let receiver = self.receiver(domain, from.kind, wanted.domain)?;
         let range = from.range.part(wanted.first, wanted.count).ok_or(Error::BadArgument)?;
         let count = u32::try_from(range.count()).map_err(|_| Error::BadArgument)?;
         if wanted.reserved != 0 {
@@ -64,7 +63,7 @@ impl Kernel {
             generation: 0,
             base: range.base(),
             count,
-            audience: receiver.0,
+            audience: if wanted.domain == NO_SLOT { BEARER } else { receiver.0 },
         };
         if let Some(known) = self.under_way(domain)? {
             let same = Claim { node: 0, generation: 0, ..known.claim } == claim;
@@ -75,7 +74,7 @@ impl Kernel {
                 }
             }
         }
-        let granting = self.granting(domain, &from, claim)?;
+        let granting = self.granting(domain, &from, claim, receiver)?;
         if from.kind == Kind::Frames {
             let giver = self.resources.domains.get(domain).ok_or(Error::Dead)?.id;
             match self.resources.move_frames(range.base(), range.count(), giver, receiver) {
@@ -88,6 +87,17 @@ impl Kernel {
             self.resources.domains.get_mut(domain).ok_or(Error::Dead)?.granting = None;
         }
         Ok((granting.delegation, self.sealer.seal(&granting.claim)))
+    }
+
+    /// To whom a delegation is made: the domain in a slot, or for a bearer token the grantor itself. What has one owner at a time
+    /// needs one that is named.
+    fn receiver(&self, domain: u32, kind: Kind, slot: u32) -> Result<DomainId, Error> {
+        let to = match slot {
+            NO_SLOT if kind.is_exclusive() => return Err(Error::BadArgument),
+            NO_SLOT => domain,
+            slot => self.resources.lookup(domain, slot, Kind::Domain, Rights::CONTROL)?.object,
+        };
+        Ok(self.resources.domains.get(to).ok_or(Error::Dead)?.id)
     }
 
     /// The delegation under way, unless it was revoked meanwhile: then its frames go back by the revocation.
@@ -116,13 +126,18 @@ impl Kernel {
     }
 
     /// The delegation of this claim: the one under way, or a new one.
-    fn granting(&mut self, domain: u32, from: &Binding, wanted: Claim) -> Result<Granting, Error> {
+    fn granting(
+        &mut self,
+        domain: u32,
+        from: &Binding,
+        wanted: Claim,
+        receiver: DomainId,
+    ) -> Result<Granting, Error> {
         let under_way = self.under_way(domain)?;
         if let Some(known) = under_way.filter(|_| wanted.kind == Kind::Frames) {
             return Ok(known);
         }
         let range = Extent::new(wanted.base, wanted.count.into()).ok_or(Error::BadArgument)?;
-        let receiver = DomainId(wanted.audience);
         let node =
             self.grants.delegate(&mut self.resources, from.node, range, receiver).map_err(error)?;
         let generation = self.resources.node(node).ok_or(Error::Stale)?.generation();

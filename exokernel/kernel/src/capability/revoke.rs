@@ -96,6 +96,10 @@ impl Kernel {
             // Slices that were never assigned are the heir's already.
             let _ = self.assign_slices(affected.range, affected.owner, affected.heir);
         }
+        if affected.kind == Kind::Gate {
+            let gate = affected.range.base() as u32;
+            self.abort_call_of(gate, Error::Stale, Some(affected.node));
+        }
         if affected.kind != Kind::Frames {
             return Ok(true);
         }
@@ -116,8 +120,13 @@ impl Kernel {
             return;
         }
         domain.state = State::Ended(reason, status);
-        let end_signal = domain.end_signal;
-        (domain.current, domain.ready) = ([None; MAX_CORES], None);
+        let (end_signal, gates) = (domain.end_signal, domain.gates);
+        let current = core::mem::replace(&mut domain.current, [None; MAX_CORES]);
+        domain.ready = None;
+        // Who serves one of them goes on alone.
+        for head in current.into_iter().flatten() {
+            self.abort_call(head, Error::Dead);
+        }
         for core in 0..self.cores.len() {
             let running = self.cores[core].running;
             let running = running.and_then(|running| self.dispatchers.get(running));
@@ -125,6 +134,7 @@ impl Kernel {
                 self.evict(core);
             }
         }
+        self.abort_calls_of(&gates);
         if let Some(signal) = end_signal {
             self.send(signal);
         }
@@ -147,6 +157,11 @@ impl Kernel {
                 Err(Error::Busy) => Ok(true),
                 other => other.map(|()| true),
             };
+        }
+        let gates = self.resources.domains.get(index).map(|domain| domain.gates);
+        if let Some(gate) = gates.and_then(|gates| gates.into_iter().flatten().next()) {
+            self.gate_end(gate);
+            return Ok(true);
         }
         if let Some(event) = self.first_of(index, Kind::Event) {
             self.event_end(event);

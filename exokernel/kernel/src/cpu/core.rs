@@ -18,6 +18,8 @@ pub(crate) struct Core {
     pub(super) timer: u64,
     /// It waits for an interrupt, or is about to.
     pub(super) idle: bool,
+    /// The domain in whose slice it runs lost its last slice here: look when it leaves.
+    pub(super) lost_slices: bool,
     /// Another core took what runs here off its domain: it must not call on.
     pub(crate) evicted: bool,
 }
@@ -35,6 +37,7 @@ impl Core {
             slice_end: 0,
             timer: 0,
             idle: false,
+            lost_slices: false,
             evicted: false,
         }
     }

@@ -4,6 +4,7 @@ use crate::memory::environment::MAX_DISPATCHERS;
 use serix_abi::Error;
 use serix_abi::dispatcher::DispatcherParameters;
 use serix_abi::token::{Kind, Rights};
+use serix_core::NodeId;
 use serix_core::ids::Frame;
 use serix_core::watch::Waiter;
 use serix_hal::FrameNumber;
@@ -21,6 +22,10 @@ pub(crate) enum State {
     Parked,
     /// Waits for an event.
     Waiting,
+    /// Serves a call: runs on its client's slices.
+    Serving,
+    /// Lost its client while a core had its context loaded: goes on when that core lets go of it.
+    Orphaned,
     /// Ends as soon as no core has its context loaded.
     Ending,
 }
@@ -35,6 +40,18 @@ pub(crate) struct Dispatcher {
     pub(crate) core: usize,
     /// Slices that it began.
     pub(crate) slices: u64,
+    /// Tells it from others that had its index before.
+    pub(crate) serial: u64,
+    /// Whom it serves.
+    pub(crate) client: Option<u32>,
+    /// It was called through a gate and has not replied.
+    pub(crate) in_gate: bool,
+    /// Who serves it.
+    pub(crate) callee: Option<u32>,
+    /// The grant through which it has the gate that it calls.
+    pub(crate) via: NodeId,
+    /// Calls that it is nested in.
+    pub(crate) depth: u8,
     /// Neighbours in the domain's ready queue.
     pub(crate) next: Option<u32>,
     pub(crate) previous: Option<u32>,
@@ -110,11 +127,18 @@ impl Kernel {
             state: State::Parked,
             core: local::core_number(),
             slices: 0,
+            serial: self.next_serial,
+            client: None,
+            in_gate: false,
+            callee: None,
+            via: NodeId::NONE,
+            depth: 0,
             next: None,
             previous: None,
             waits_for: None,
             waiter: Waiter::IDLE,
         };
+        self.next_serial += 1;
         self.dispatchers.insert(frame, dispatcher);
         self.environments.get_mut(environment).ok_or(Error::Dead)?.dispatchers[number] =
             Some(index);
@@ -180,6 +204,10 @@ impl Kernel {
     /// of it.
     pub(crate) fn dispatcher_end(&mut self, index: u32) -> bool {
         self.stop_waiting(index);
+        self.abort_call(index, Error::Dead);
+        if let Some(client) = self.dispatchers.get(index).and_then(|server| server.client) {
+            self.abort_call(client, Error::Dead);
+        }
         self.leave_queue(index);
         let Some(dispatcher) = self.dispatchers.get_mut(index) else { return true };
         let (domain, core) = (dispatcher.domain, dispatcher.core);

@@ -28,6 +28,7 @@ impl Kernel {
     /// A dispatcher that waited can go on: it becomes current on the core where it was last, or queues for any. A core that
     /// has nothing else to do is told.
     pub(crate) fn wake(&mut self, index: u32) {
+        let index = self.wake_head(index);
         let Some(dispatcher) = self.dispatchers.get(index) else { return };
         let (domain, core) = (dispatcher.domain, dispatcher.core);
         let Some(owner) = self.resources.domains.get(domain) else { return };
@@ -40,6 +41,35 @@ impl Kernel {
         } else {
             self.enqueue(index, domain);
             self.kick_idle_core_of(domain);
+        }
+    }
+
+    /// Who is woken when a dispatcher can go on: the head of the chain of calls that it serves, if that still runs.
+    fn wake_head(&mut self, index: u32) -> u32 {
+        let head = self.head_of(index);
+        if head == index {
+            return index;
+        }
+        let domain = self.dispatchers.get(head).map_or(0, |head| head.domain);
+        let runs = |owner: &domain::Domain| owner.state == domain::State::Running;
+        let head_runs = self.resources.domains.get(domain).is_some_and(|owner| runs(owner));
+        if let Some(server) = self.dispatchers.get_mut(index) {
+            if head_runs {
+                server.state = State::Serving;
+                return head;
+            }
+            // Whom it served is gone: it goes on alone.
+            if let Some(client) = server.client.take().and_then(|it| self.dispatchers.get_mut(it)) {
+                client.callee = None;
+            }
+        }
+        index
+    }
+
+    /// Tells a core to look who should run.
+    pub(crate) fn look_again(&mut self, core: usize) {
+        if core != local::core_number() {
+            apic::send(core, RESCHEDULE_VECTOR);
         }
     }
 
@@ -115,13 +145,23 @@ impl Kernel {
         }
     }
 
-    /// The running dispatcher stops being its domain's current one, in state `state`.
+    /// The running dispatcher stops being its domain's current one, in state `state`; with it stops whom it serves.
     pub(crate) fn stop_running(&mut self, state: State) {
         let Some(index) = self.core().running else { return };
-        let Some(dispatcher) = self.dispatchers.get_mut(index) else { return };
-        dispatcher.state = state;
-        let domain = dispatcher.domain;
-        self.next_ready(domain, local::core_number());
+        let head = self.head_of(index);
+        for stopped in [index, head] {
+            if let Some(dispatcher) = self.dispatchers.get_mut(stopped) {
+                dispatcher.state = state;
+            }
+        }
+        let (core, domain) = (local::core_number(), self.dispatchers.get(head).map(|at| at.domain));
+        // One that lost its client runs in a slice where another is current.
+        let is_current = |owner: &domain::Domain| owner.current[core] == Some(head);
+        if let Some(domain) = domain
+            && self.resources.domains.get(domain).is_some_and(|owner| is_current(owner))
+        {
+            self.next_ready(domain, core);
+        }
     }
 
     /// Whether a core has a dispatcher's context loaded.
@@ -136,10 +176,18 @@ impl Kernel {
         if target == running {
             return Ok(());
         }
+        if self.dispatchers.get(running).is_some_and(|running| running.client.is_some()) {
+            return Err(Error::Busy);
+        }
         let dispatcher = self.dispatchers.get(target).ok_or(Error::Dead)?;
         let (domain, core) = (dispatcher.domain, dispatcher.core);
+        if dispatcher.callee.is_some() {
+            return Err(Error::Busy);
+        }
         match dispatcher.state {
-            State::Waiting | State::Ending => return Err(Error::Busy),
+            State::Waiting | State::Serving | State::Orphaned | State::Ending => {
+                return Err(Error::Busy);
+            }
             State::Ready => self.leave_queue(target),
             State::Parked => {}
             // Its domain's next on another core, where another domain runs now.
@@ -201,11 +249,21 @@ impl Kernel {
         let current = owner.current[core];
         if has && !had {
             self.kick_idle_core_of(index);
-        } else if had
-            && let Some(current) = current
-            && self.cores[core].running != Some(current)
-        {
-            self.move_on(current, index, core);
+        } else if had && let Some(current) = current {
+            if self.cores[core].running == Some(self.last_of(current)) {
+                self.cores[core].lost_slices = true;
+            } else {
+                self.move_on(current, index, core);
+            }
+        }
+    }
+
+    /// As [`Self::move_on`], for whoever's slice a dispatcher ran in on this core.
+    #[cold]
+    fn move_current_on(&mut self, index: u32) {
+        let head = self.head_of(index);
+        if let Some(domain) = self.dispatchers.get(head).map(|head| head.domain) {
+            self.move_on(head, domain, local::core_number());
         }
     }
 
@@ -254,11 +312,27 @@ impl Kernel {
             self.next_ready(owner, core);
         }
         let next = self.resources.domains.get(owner).and_then(|owner| owner.current[core]);
-        let Some(next) = next else { return false };
+        let Some(head) = next else { return false };
+        let next = self.last_of(head);
         self.enter(next);
-        if fresh && let Some(dispatcher) = self.dispatchers.get_mut(next) {
+        if fresh
+            && next == head
+            && let Some(dispatcher) = self.dispatchers.get_mut(next)
+        {
             dispatcher.start_slice();
         }
+        self.set_timer(now);
+        true
+    }
+
+    /// Goes on in the slice with a dispatcher of a chain of calls whose head is current; false if the slice is over.
+    pub(crate) fn enter_in_slice(&mut self, next: u32) -> bool {
+        let now = time::now_ns();
+        let core = self.core();
+        if now >= core.slice_end || core.evicted {
+            return false;
+        }
+        self.enter(next);
         self.set_timer(now);
         true
     }
@@ -312,10 +386,16 @@ impl Kernel {
             && let Some(dispatcher) = self.dispatchers.get_mut(index)
         {
             dispatcher.context.save_live_state();
-            let (domain, core) = (dispatcher.domain, dispatcher.core);
+            let orphaned = dispatcher.state == State::Orphaned;
             local::forget_current();
             self.info.count_foreign();
-            self.move_on(index, domain, core);
+            if orphaned {
+                dispatcher.state = State::Parked;
+                self.wake(index);
+            }
+            if core::mem::take(&mut self.core_mut().lost_slices) {
+                self.move_current_on(index);
+            }
         }
     }
 

@@ -129,7 +129,11 @@ impl Kernel {
     pub(crate) fn expire_deadlines(&mut self) {
         let now = time::now_ns();
         while let Some(waiter) = self.deadlines.pop_due(now) {
-            self.answer_wait(waiter, Error::TimedOut as u64, 0);
+            if self.dispatchers.get(waiter).is_some_and(|client| client.callee.is_some()) {
+                self.abort_call(waiter, Error::TimedOut);
+            } else {
+                self.answer_wait(waiter, Error::TimedOut as u64, 0);
+            }
         }
     }
 

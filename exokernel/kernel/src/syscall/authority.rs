@@ -37,6 +37,8 @@ impl Kernel {
         let keeps = self.node_of_object(binding.kind, binding.object) == Some(binding.node);
         if current && keeps && binding.kind == Kind::Event {
             self.event_end(binding.object);
+        } else if current && keeps && binding.kind == Kind::Gate {
+            self.gate_end(binding.object);
         } else if current && (binding.delegation || keeps) {
             return Err(Error::Busy);
         }
@@ -52,6 +54,7 @@ impl Kernel {
             Kind::Domain => self.resources.domains.get(index).map(|object| object.node),
             Kind::Ring => self.rings.get(index).map(|object| object.node),
             Kind::Event => self.events.get(index).map(|object| object.node),
+            Kind::Gate => self.gates.get(index).map(|object| object.node),
             _ => None,
         }
     }
@@ -176,6 +179,17 @@ impl Kernel {
         let index = event.object;
         const { assert!(FOREVER == u64::MAX) };
         self.event_wait(index, mask, deadline)
+    }
+
+    pub(super) fn call_gate_create(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
+        let [environment, number, entry, stack, ..] = arguments;
+        let environment = self.environment(caller.domain, slot(environment)?, Rights::CONTROL)?;
+        value(self.gate_create(caller.domain, environment, number, entry, stack))
+    }
+
+    pub(super) fn call_gate_call(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
+        let [gate, a, b, c, d, deadline] = arguments;
+        self.gate_call(caller.domain, slot(gate)?, [a, b, c, d], deadline)
     }
 
     pub(super) fn call_ring_create(&mut self, caller: Caller, arguments: Arguments) -> CallResult {

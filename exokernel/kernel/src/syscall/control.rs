@@ -58,7 +58,7 @@ impl Kernel {
         let target = self.dispatcher_of(target, arguments[1])?;
         self.yield_to(target)?;
         self.reply_later(caller);
-        Ok(Outcome::Switch)
+        Ok(Outcome::Enter(target))
     }
 
     pub(super) fn call_environment_leave(

@@ -3,7 +3,7 @@ mod authority;
 mod control;
 mod memory;
 
-use crate::kernel::{Kernel, Outcome, lock, run};
+use crate::kernel::{Kernel, Outcome, lock, run, run_in_slice};
 use serix_abi::{Call, Error, NO_SLOT};
 use serix_hal::cpu::trap::Reply;
 
@@ -41,6 +41,7 @@ fn call_kernel(arguments: Arguments, number: u32) -> Reply {
     let reply = match kernel.dispatch(call, arguments) {
         Ok(Outcome::Value(value)) => Reply { status: 0, value },
         Ok(Outcome::Switch) => run(kernel),
+        Ok(Outcome::Enter(next)) => run_in_slice(kernel, next),
         Err(error) => Reply { status: error as u64, value: 0 },
     };
     if kernel.core().running != caller {
@@ -128,6 +129,12 @@ impl Kernel {
             Call::LedgerCheck => self.call_ledger_check(caller, arguments),
             Call::DispatcherEntries => self.call_dispatcher_entries(caller, arguments),
             Call::MappingCount => self.call_mapping_count(caller, arguments),
+            Call::GateCreate => self.call_gate_create(caller, arguments),
+            Call::GateCall => self.call_gate_call(caller, arguments),
+            Call::GateReply => {
+                let [a, b, c, d, ..] = arguments;
+                self.gate_reply([a, b, c, d])
+            }
             Call::DispatcherStart => self.call_dispatcher_start(caller, arguments),
         }
     }

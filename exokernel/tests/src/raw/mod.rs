@@ -8,6 +8,7 @@ mod entry;
 
 mod guard;
 mod probe;
+mod server;
 mod syscall;
 
 pub use entry::{
@@ -18,6 +19,7 @@ pub use probe::{
     Fault, execute, faults, gs_base_across_entries, now_ns, read, read_with_flags, vectors,
     vectors_survive, write,
 };
+pub use server::{ENTRY_SIZE, NEXT, Server, gate_call, server_code};
 pub use syscall::{
     Registers, call, call_number, call_with_registers, dispatcher, foreign, foreign_with_flags,
     measured,

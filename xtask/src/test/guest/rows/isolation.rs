@@ -10,6 +10,7 @@ use super::programs::{add, compile_c};
 pub(super) const TESTS: &[Test] = &[
     Test { name: "6-native-calls", seconds: 120, body: |bench| native(&bench, "calls", 60) },
     Test { name: "6-escapes", seconds: 120, body: |bench| native(&bench, "escapes", 13) },
+    Test { name: "6-gates", seconds: 120, body: |bench| native(&bench, "gates", 17) },
     Test { name: "6-rings", seconds: 120, body: |bench| native(&bench, "rings", 16) },
     Test { name: "6-restart", seconds: 300, body: restart },
     Test { name: "6-forged-tokens", seconds: 300, body: |bench| native(&bench, "forgery", 15) },
