@@ -30,9 +30,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(display_name = "cargo xtask run")]
     Run(Box<run::Options>),
+    #[command(display_name = "cargo xtask test")]
     Test(test::Options),
+    #[command(display_name = "cargo xtask check")]
     Check(check::Options),
+    #[command(display_name = "cargo xtask bench")]
     Bench(bench::Options),
     #[command(hide = true)]
     Launch(machine::launch::Options),
@@ -44,7 +48,11 @@ fn main() -> ExitCode {
         Err(error) => {
             // Nothing more can be done if even this cannot be printed.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { SETUP_FAILED } else { 0 });
+            if !error.use_stderr() {
+                return ExitCode::SUCCESS;
+            }
+            report::say("xtask: setup: the command line is wrong");
+            return ExitCode::from(SETUP_FAILED);
         }
     };
     match cli.command {

@@ -72,40 +72,37 @@ impl Bench {
         Ok(self)
     }
 
-    /// `xtask run OPTIONS -- PROGRAM`, not started. It ends with this process.
-    pub(super) fn command(&self, options: &[&str], program: &[&str]) -> Command {
-        let mut command = Command::new(&self.xtask);
-        command
+    /// `xtask COMMAND` with the programs of the tests, not started. It ends with this process.
+    fn xtask(&self, command: &str) -> Command {
+        let mut xtask = Command::new(&self.xtask);
+        xtask
             .args(["launch", &std::process::id().to_string(), "--"])
             .arg(&self.xtask)
-            .args(["run", "--no-install", "--binaries"])
+            .args([command, "--no-install", "--binaries"])
             .arg(&self.binaries)
-            .arg("--log")
-            .arg(self.file("kernel.log"))
-            .args(options);
+            .env("CARGO_MANIFEST_DIR", self.source.join("xtask"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        xtask
+    }
+
+    /// `xtask run OPTIONS -- PROGRAM`, not started.
+    pub(super) fn command(&self, options: &[&str], program: &[&str]) -> Command {
+        let mut command = self.xtask("run");
+        command.arg("--log").arg(self.file("kernel.log")).args(options);
         if !options.contains(&"--timeout") {
             command.args(["--timeout", &self.limit.as_secs().to_string()]);
         }
         if !program.is_empty() {
             command.arg("--").args(program);
         }
-        command.env("CARGO_MANIFEST_DIR", self.source.join("xtask"));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
     /// `xtask bench`: all path lengths against their budgets.
     pub(super) fn measure(&self) -> Result<Ran> {
-        let mut command = Command::new(&self.xtask);
-        command
-            .args(["launch", &std::process::id().to_string(), "--"])
-            .arg(&self.xtask)
-            .args(["bench", "--no-install", "--binaries"])
-            .arg(&self.binaries)
-            .env("CARGO_MANIFEST_DIR", self.source.join("xtask"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        self.finish(command, b"")
+        self.finish(self.xtask("bench"), b"")
     }
 
     /// Runs a program in the guest.

@@ -61,7 +61,7 @@ fn each_kind_of_end_has_its_status_and_last_line() {
         (&["--", "setup"], 125, "xtask: setup: no root disk"),
         (&["--", "/etc/passwd"], 126, "xtask: not-executable: "),
         (&["--", "/no/such/program"], 127, "xtask: not-found: "),
-        (&["--mem", "1K", "--", "true"], 125, ""),
+        (&["--mem", "1K", "--", "true"], 125, "xtask: setup: the command line is wrong"),
     ];
     for (words, status, line) in cases {
         let (file, log) = (bench.file("status"), bench.file("PANIC: loader: init: log"));
@@ -69,16 +69,33 @@ fn each_kind_of_end_has_its_status_and_last_line() {
         let all = [&["--status-file", file, "--log", log], words].concat();
         let output = bench.run(&all, b"");
         assert_eq!(output.status, Some(status), "{words:?}: {}", output.errors);
-        if line.is_empty() {
-            continue;
-        }
         let last = output.errors.lines().last().unwrap_or_default();
         assert!(last.starts_with(line), "{words:?}: {last}");
-        assert_eq!(std::fs::read_to_string(file).unwrap(), format!("{last}\n"));
+        // A command line that is wrong names no file either.
+        if !line.ends_with("is wrong") {
+            assert_eq!(std::fs::read_to_string(file).unwrap(), format!("{last}\n"));
+        }
     }
     let file = bench.file("status");
     bench.run(&["--status-file", file.to_str().unwrap(), "--", "sh", "-c", "exit 126"], b"");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "xtask: exited: 126\n");
+}
+
+#[test]
+fn each_command_has_help_and_a_version() {
+    let xtask = |words: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_xtask")).args(words).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let help = xtask(&["--help"]);
+    for command in ["run", "test", "check", "bench"] {
+        assert!(help.contains(&format!("\n  {command} ")), "{command}: {help}");
+        let usage = xtask(&[command, "--help"]);
+        assert!(usage.contains(&format!("Usage: cargo xtask {command} ")), "{usage}");
+        let version = format!("cargo xtask {command} {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(xtask(&[command, "--version"]), version);
+    }
 }
 
 #[test]
