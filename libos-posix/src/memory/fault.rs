@@ -113,12 +113,15 @@ struct Load {
 
 fn step(space: &AddressSpace, page: u64, wanted: Access) -> Step {
     let mut layout = space.layout();
-    if layout.areas.find(page).is_none() && !grow_stack(&mut layout, page) {
-        return Step::Done(Err(Failure::NotMapped));
-    }
-    let Some(area) = layout.areas.find(page) else {
-        return Step::Done(Err(Failure::NotMapped));
+    let index = match layout.areas.index_of(page) {
+        Some(index) => index,
+        None if grow_stack(&mut layout, page) => match layout.areas.index_of(page) {
+            Some(index) => index,
+            None => return Step::Done(Err(Failure::NotMapped)),
+        },
+        None => return Step::Done(Err(Failure::NotMapped)),
     };
+    let area = layout.areas.at(index);
     // What may be written may be read, as the CPU has it.
     let readable = wanted == Access::READ && !area.access.is_empty();
     if !area.access.contains(wanted) && !readable {
@@ -127,12 +130,14 @@ fn step(space: &AddressSpace, page: u64, wanted: Access) -> Step {
     let entry = window::entry(page);
     let is_write = wanted == Access::WRITE;
     if entry & MapFlags::PRESENT.0 != 0 {
-        return present(space, &mut layout, page, entry, is_write);
+        return present(space, &mut layout, index, page, entry, is_write);
     }
-    if let Some(frame) = layout.parked.remove(&page) {
-        return unpark(space, &mut layout, page, frame);
+    if !layout.parked.is_empty()
+        && let Some(frame) = layout.parked.remove(&page)
+    {
+        return unpark(space, &mut layout, index, page, frame);
     }
-    absent(space, &layout, page, is_write)
+    absent(space, &layout, index, page, is_write)
 }
 
 /// Makes the stack's area reach down to a page, if it may.
@@ -154,11 +159,12 @@ fn grow_stack(layout: &mut Layout, page: u64) -> bool {
 fn present(
     space: &AddressSpace,
     layout: &mut Layout,
+    index: usize,
     page: u64,
     entry: u64,
     is_write: bool,
 ) -> Step {
-    let Some(area) = layout.areas.find(page) else { return Step::Done(Err(Failure::NotMapped)) };
+    let area = layout.areas.at(index);
     if !is_write || MapFlags(entry).has(MapFlags::WRITE) {
         // Its flags are behind those of the area, or another thread was faster.
         let flags = flags_of(area, MapFlags(entry).has(MapFlags::WRITE));
@@ -181,7 +187,7 @@ fn present(
         pool().release(frame);
         space.count_resident(-1);
     }
-    layout.areas.mark_changed(page);
+    layout.areas.at_mut(index).changed = true;
     Step::Done(Ok(()))
 }
 
@@ -203,8 +209,14 @@ fn shared_write(space: &AddressSpace, layout: &Layout, page: u64, area: ProgramA
 }
 
 /// A page that was kept while nothing was allowed.
-fn unpark(space: &AddressSpace, layout: &mut Layout, page: u64, frame: FrameNumber) -> Step {
-    let Some(area) = layout.areas.find(page) else { return Step::Done(Err(Failure::NotMapped)) };
+fn unpark(
+    space: &AddressSpace,
+    layout: &mut Layout,
+    index: usize,
+    page: u64,
+    frame: FrameNumber,
+) -> Step {
+    let area = layout.areas.at(index);
     let flags = flags_of(area, !area.shared && pool().holders(frame) == 1);
     match kernel::map_one(space.place().environment, page, frame, flags) {
         // The fault comes again if it was a write to a shared page.
@@ -216,8 +228,8 @@ fn unpark(space: &AddressSpace, layout: &mut Layout, page: u64, frame: FrameNumb
     }
 }
 
-fn absent(space: &AddressSpace, layout: &Layout, page: u64, is_write: bool) -> Step {
-    let Some(area) = layout.areas.find(page) else { return Step::Done(Err(Failure::NotMapped)) };
+fn absent(space: &AddressSpace, layout: &Layout, index: usize, page: u64, is_write: bool) -> Step {
+    let area = layout.areas.at(index);
     match area.backing_at(page) {
         Behind::Nothing => {
             let Some(fresh) = FramePage::zeroed() else { return Step::Shrink };
@@ -273,7 +285,8 @@ impl Load {
         if layout.generation != self.generation {
             return Ok(());
         }
-        let Some(area) = layout.areas.find(self.page).cloned() else { return Ok(()) };
+        let Some(index) = layout.areas.index_of(self.page) else { return Ok(()) };
+        let area = layout.areas.at(index).clone();
         let entry = window::entry(self.page);
         let is_present = entry & MapFlags::PRESENT.0 != 0;
         if area.shared {
@@ -292,7 +305,7 @@ impl Load {
         if wanted == Access::WRITE {
             let Some(copy) = FramePage::allocate() else { return self.shrink(layout) };
             frame_map::copy(found.frame(), copy.frame());
-            layout.areas.mark_changed(self.page);
+            layout.areas.at_mut(index).changed = true;
             map(space, self.page, copy, flags_of(&area, true));
             return Ok(());
         }

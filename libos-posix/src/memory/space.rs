@@ -138,6 +138,13 @@ pub(super) fn frame_of(entry: u64) -> FrameNumber {
     }
 }
 
+/// Whether a present entry is the only holder of its frame.
+#[inline]
+pub(super) fn is_sole(entry: u64) -> bool {
+    let frame = frame_of(entry);
+    pool().holders(frame) == 1
+}
+
 /// Does something with the frame of each present page of a range; answers from where to where there are any, and
 /// how many.
 fn for_present(
@@ -256,22 +263,24 @@ impl AddressSpace {
 
     pub(super) fn unmap_locked(&self, layout: &mut Layout, range: Range<u64>) {
         layout.generation += 1;
-        let removed = layout.areas.remove(range);
-        for area in &removed {
-            self.release_pages(layout, area.start..area.end);
-        }
+        let Layout { areas, parked, .. } = layout;
+        areas.remove(range, |area| self.release_range(parked, area.start..area.end));
     }
 
     /// Gives back the pages of a range and leaves its areas.
     pub(super) fn release_pages(&self, layout: &mut Layout, range: Range<u64>) {
+        self.release_range(&mut layout.parked, range);
+    }
+
+    fn release_range(&self, parked: &mut BTreeMap<u64, FrameNumber>, range: Range<u64>) {
         let (present, count) = for_present(&range, super::FramePool::release);
         if count > 0 {
             let pages = (present.end - present.start) / PAGE;
             kernel::unmap(self.place.environment, present.start, pages);
             self.count_resident(-(count as i64));
         }
-        if !layout.parked.is_empty() {
-            layout.release_parked(range);
+        if !parked.is_empty() {
+            release_parked(parked, range);
         }
     }
 
@@ -293,36 +302,36 @@ impl AddressSpace {
         if access.is_empty() {
             self.park(&mut layout, range);
         } else {
-            let areas: Vec<ProgramArea> =
-                layout.areas.overlapping(range.clone()).map(|area| area.clip(&range)).collect();
-            areas.iter().for_each(|area| self.protect_pages(area));
+            for area in layout.areas.overlapping(range.clone()) {
+                self.protect_pages(area, area.start.max(range.start)..area.end.min(range.end));
+            }
             // Parked pages come back one by one, when they are touched.
         }
         Ok(())
     }
 
-    /// Makes the present pages of an area what the area allows. Pages with other holders stay read-only.
-    fn protect_pages(&self, area: &ProgramArea) {
-        let mut run: Option<(Range<u64>, MapFlags)> = None;
-        let mut runs: Vec<(Range<u64>, MapFlags)> = Vec::new();
-        window::walk(area.start, area.end, |at, entry| {
+    /// Makes the present pages of a part of an area what the area allows. Pages with other holders stay read-only.
+    fn protect_pages(&self, area: &ProgramArea, part: Range<u64>) {
+        let writable = area.access.contains(Access::WRITE);
+        let mut run = (part.start..part.start, MapFlags(0));
+        window::walk(part.start, part.end, |at, entry| {
             let old = MapFlags(entry);
-            let writable = if area.shared {
-                old.has(MapFlags::WRITE)
-            } else {
-                let frame = frame_of(entry);
-                area.access.contains(Access::WRITE) && pool().holders(frame) == 1
-            };
+            let writable =
+                if area.shared { old.has(MapFlags::WRITE) } else { writable && is_sole(entry) };
             let flags = flags_of(area, writable);
-            match &mut run {
-                Some((range, same)) if range.end == at && *same == flags => range.end += PAGE,
-                _ => runs.extend(run.replace((at..at + PAGE, flags))),
+            if run.0.end != at || run.1 != flags {
+                self.protect_run(&run);
+                run = (at..at, flags);
             }
+            run.0.end = at + PAGE;
         });
-        runs.extend(run);
-        for (range, flags) in runs {
-            let pages = (range.end - range.start) / PAGE;
-            kernel::protect(self.place.environment, range.start, pages, flags);
+        self.protect_run(&run);
+    }
+
+    fn protect_run(&self, (range, flags): &(Range<u64>, MapFlags)) {
+        let pages = (range.end - range.start) / PAGE;
+        if pages > 0 {
+            kernel::protect(self.place.environment, range.start, pages, *flags);
         }
     }
 
@@ -535,13 +544,13 @@ impl Layout {
             && address >= PROGRAM_START + 0xF000
             && self.areas.overlapping(address..address + length).next().is_none()
     }
+}
 
-    fn release_parked(&mut self, range: Range<u64>) {
-        let parked: Vec<u64> = self.parked.range(range).map(|(at, _)| *at).collect();
-        for at in parked {
-            if let Some(frame) = self.parked.remove(&at) {
-                pool().release(frame);
-            }
+fn release_parked(parked: &mut BTreeMap<u64, FrameNumber>, range: Range<u64>) {
+    let inside: Vec<u64> = parked.range(range).map(|(at, _)| *at).collect();
+    for at in inside {
+        if let Some(frame) = parked.remove(&at) {
+            pool().release(frame);
         }
     }
 }
@@ -703,7 +712,7 @@ impl AddressSpace {
         }
         self.move_pages(layout, kept.clone(), address)?;
         layout.generation += 1;
-        layout.areas.remove(kept.clone());
+        layout.areas.remove(kept.clone(), drop);
         let backing = area.backing_at(old.start);
         layout.areas.insert(Area { start: new.start, end: new.end, backing, ..area.clone() });
         Ok(address)

@@ -2,8 +2,8 @@
 //!
 //! Invariant: areas are page-aligned, not empty, and do not overlap. Neighbours that could be one are joined when
 //! they are inserted.
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use core::ops::Range;
 
 bitflags::bitflags! {
@@ -89,42 +89,91 @@ impl<B: Backing> Area<B> {
 }
 
 /// The areas of an address space.
+///
+/// Highest first: `mmap` places downwards, so a new area comes near the end of the list and little moves.
 #[derive(Clone, Debug)]
 pub struct Areas<B> {
-    map: BTreeMap<u64, Area<B>>,
+    list: Vec<Area<B>>,
     total: u64,
+    /// Where the last one was found: the next is often the same.
+    last: Cell<usize>,
 }
 
 impl<B: Backing> Default for Areas<B> {
     fn default() -> Self {
-        Self { map: BTreeMap::new(), total: 0 }
+        Self { list: Vec::new(), total: 0, last: Cell::new(0) }
     }
 }
 
 impl<B: Backing> Areas<B> {
+    /// Place in the list of the area of an address, for [`Self::at`]; valid until areas change.
+    #[inline]
+    #[must_use]
+    pub fn index_of(&self, address: u64) -> Option<usize> {
+        let holds = |area: &Area<B>| area.start <= address && address < area.end;
+        let last = self.last.get();
+        if self.list.get(last).is_some_and(holds) {
+            return Some(last);
+        }
+        let index = self.first_from(address);
+        self.list.get(index).is_some_and(holds).then(|| {
+            self.last.set(index);
+            index
+        })
+    }
+
+    /// The area at a place in the list.
+    #[inline]
+    #[must_use]
+    pub fn at(&self, index: usize) -> &Area<B> {
+        &self.list[index]
+    }
+
+    /// The same, to mark it.
+    pub fn at_mut(&mut self, index: usize) -> &mut Area<B> {
+        &mut self.list[index]
+    }
+
+    /// Index of the highest area that starts at an address or below.
+    #[inline]
+    fn first_from(&self, address: u64) -> usize {
+        self.list.partition_point(|area| area.start > address)
+    }
+
+    /// Indices of those that overlap a range.
+    #[inline]
+    fn span(&self, range: &Range<u64>) -> Range<usize> {
+        if let Some(index) = self.index_of(range.start)
+            && range.end <= self.list[index].end
+        {
+            return index..index + 1;
+        }
+        let end = self.list.partition_point(|area| area.end > range.start);
+        let start = self.list[..end].partition_point(|area| area.start >= range.end);
+        start..end
+    }
+
     /// The area of an address.
     #[inline]
     #[must_use]
     pub fn find(&self, address: u64) -> Option<&Area<B>> {
-        let (_, area) = self.map.range(..=address).next_back()?;
-        (address < area.end).then_some(area)
+        self.index_of(address).map(|index| &self.list[index])
     }
 
     /// The first area that ends after `address`.
     #[must_use]
     pub fn find_from(&self, address: u64) -> Option<&Area<B>> {
-        self.find(address).or_else(|| self.map.range(address..).next().map(|(_, area)| area))
+        self.list[..self.list.partition_point(|area| area.end > address)].last()
     }
 
     /// All, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Area<B>> {
-        self.map.values()
+        self.list.iter().rev()
     }
 
     /// Those that overlap a range, in order.
     pub fn overlapping(&self, range: Range<u64>) -> impl Iterator<Item = &Area<B>> {
-        let first = self.find(range.start).map_or(range.start, |area| area.start);
-        self.map.range(first..range.end.max(first)).map(|(_, area)| area)
+        self.list[self.span(&range)].iter().rev()
     }
 
     /// Bytes in all areas.
@@ -136,7 +185,7 @@ impl<B: Backing> Areas<B> {
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.map.len()
+        self.list.len()
     }
 
     /// Whether a range is covered without holes.
@@ -157,64 +206,106 @@ impl<B: Backing> Areas<B> {
         debug_assert!(area.start < area.end);
         debug_assert!(self.overlapping(area.start..area.end).next().is_none());
         self.total += area.length();
-        if let Some((&start, before)) = self.map.range(..area.start).next_back()
-            && before.joins(&area)
-        {
-            area.backing = before.backing.clone();
-            area.start = start;
-            self.map.remove(&start);
+        // The neighbour below is at the index, the one above right before it.
+        let index = self.first_from(area.start);
+        let joins_below = self.list.get(index).is_some_and(|below| below.joins(&area));
+        let joins_above = index > 0 && area.joins(&self.list[index - 1]);
+        if joins_above {
+            area.end = self.list[index - 1].end;
         }
-        if let Some(after) = self.map.get(&area.end)
-            && area.joins(after)
-        {
-            let end = after.end;
-            self.map.remove(&area.end);
-            area.end = end;
+        match (joins_below, joins_above) {
+            (false, false) => self.list.insert(index, area),
+            (false, true) => self.list[index - 1] = area,
+            (true, false) => self.list[index].end = area.end,
+            (true, true) => {
+                self.list[index].end = area.end;
+                self.list.remove(index - 1);
+            }
         }
-        self.map.insert(area.start, area);
     }
 
-    /// Takes out what lies in a range; areas that reach beyond it are split.
-    pub fn remove(&mut self, range: Range<u64>) -> Vec<Area<B>> {
-        let starts: Vec<u64> = self.overlapping(range.clone()).map(|area| area.start).collect();
-        let mut removed = Vec::with_capacity(starts.len());
-        for start in starts {
-            let Some(area) = self.map.remove(&start) else { continue };
+    /// Takes out what lies in a range, in order; areas that reach beyond it are split.
+    pub fn remove(&mut self, range: Range<u64>, mut take: impl FnMut(Area<B>)) {
+        let span = self.span(&range);
+        if span.is_empty() {
+            return;
+        }
+        if span.len() == 1 {
+            let inside = self.cut(span.start, &range);
+            self.total -= inside.length();
+            return take(inside);
+        }
+        // The lowest and the highest may reach beyond the range; those between do not.
+        for index in span.clone().rev() {
+            let area = &self.list[index];
+            if area.start >= range.start && area.end <= range.end {
+                self.total -= area.length();
+                take(area.clone());
+                continue;
+            }
             let inside = area.clip(&range);
             self.total -= inside.length();
-            if area.start < inside.start {
-                self.map.insert(area.start, Area { end: inside.start, ..area.clone() });
-            }
-            if inside.end < area.end {
-                let backing = area.backing_at(inside.end);
-                self.map.insert(inside.end, Area { start: inside.end, backing, ..area });
-            }
-            removed.push(inside);
+            take(inside);
         }
-        removed
+        let (lowest, highest) = (span.end - 1, span.start);
+        let below = self.list[lowest].start < range.start;
+        let above = self.list[highest].end > range.end;
+        if below {
+            self.list[lowest].end = range.start;
+        }
+        if above {
+            let backing = self.list[highest].backing_at(range.end);
+            (self.list[highest].start, self.list[highest].backing) = (range.end, backing);
+        }
+        self.list.drain(highest + usize::from(above)..lowest + usize::from(!below));
+    }
+
+    /// Takes a range out of the one area that it overlaps.
+    fn cut(&mut self, index: usize, range: &Range<u64>) -> Area<B> {
+        let area = &self.list[index];
+        let (below, above) = (area.start < range.start, area.end > range.end);
+        if !below && !above {
+            return self.list.remove(index);
+        }
+        let inside = area.clip(range);
+        let rest = above.then(|| Area {
+            start: range.end,
+            backing: area.backing_at(range.end),
+            ..area.clone()
+        });
+        match (below, rest) {
+            (true, Some(rest)) => {
+                self.list[index].end = range.start;
+                self.list.insert(index, rest);
+            }
+            (false, Some(rest)) => self.list[index] = rest,
+            _ => self.list[index].end = range.start,
+        }
+        inside
     }
 
     /// Changes what lies in a range.
     pub fn change(&mut self, range: Range<u64>, mut change: impl FnMut(&mut Area<B>)) {
-        for mut area in self.remove(range) {
+        let span = self.span(&range);
+        if span.len() == 1 {
+            let mut area = self.cut(span.start, &range);
+            self.total -= area.length();
+            change(&mut area);
+            return self.insert(area);
+        }
+        let mut changed = Vec::with_capacity(span.len());
+        self.remove(range, |area| changed.push(area));
+        for mut area in changed {
             change(&mut area);
             self.insert(area);
         }
     }
 
-    /// Marks the area of an address as changed.
-    pub fn mark_changed(&mut self, address: u64) {
-        if let Some((_, area)) = self.map.range_mut(..=address).next_back() {
-            area.changed = true;
-        }
-    }
-
     /// Moves the start of an area down, where nothing is.
     pub fn grow_down(&mut self, start: u64, to: u64) {
-        if let Some(mut area) = self.map.remove(&start) {
+        if let Some(index) = self.index_of(start) {
             self.total += start - to;
-            area.start = to;
-            self.map.insert(to, area);
+            self.list[index].start = to;
         }
     }
 
@@ -222,7 +313,8 @@ impl<B: Backing> Areas<B> {
     #[must_use]
     pub fn find_free(&self, length: u64, bottom: u64, top: u64) -> Option<u64> {
         let mut ceiling = top;
-        for area in self.map.range(..top).rev().map(|(_, area)| area) {
+        let below = self.list.partition_point(|area| area.start >= top);
+        for area in &self.list[below..] {
             let start = ceiling.checked_sub(length).filter(|start| *start >= bottom)?;
             if start >= area.reserved_end() {
                 return Some(start);
@@ -295,14 +387,14 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Insert(at, len, access, offset) => {
-                        areas.remove(at * PAGE..(at + len) * PAGE);
+                        areas.remove(at * PAGE..(at + len) * PAGE, drop);
                         areas.insert(area(at, len, access, at + 100 * offset));
                         for page in at..at + len {
                             model.insert(page, (access, page + 100 * offset));
                         }
                     }
                     Step::Remove(at, len) => {
-                        areas.remove(at * PAGE..(at + len) * PAGE);
+                        areas.remove(at * PAGE..(at + len) * PAGE, drop);
                         (at..at + len).for_each(|page| { model.remove(&page); });
                     }
                     Step::Protect(at, len, access) => {
@@ -345,7 +437,7 @@ mod tests {
         areas.insert(area(3, 2, 2, 50));
         assert!(areas.covers(PAGE..5 * PAGE));
         assert!(!areas.covers(PAGE..6 * PAGE));
-        areas.remove(2 * PAGE..3 * PAGE);
+        areas.remove(2 * PAGE..3 * PAGE, drop);
         assert!(!areas.covers(PAGE..5 * PAGE));
     }
 }

@@ -80,9 +80,9 @@ pub fn map(environment: Slot, pages: &[(u64, FrameNumber, MapFlags)]) -> Result<
 #[inline]
 pub fn map_one(environment: Slot, address: u64, frame: FrameNumber, flags: MapFlags) -> Result<()> {
     assert_program(address, 1);
-    let requests = [request(address, frame, flags)];
+    let (slot, unit) = memory::locate(frame);
     // SAFETY: program addresses hold no Rust objects.
-    funded(|| unsafe { native::map(environment, &requests) })
+    funded(|| unsafe { native::map_range(environment, address, slot, unit, 1, flags) })
 }
 
 /// Removes the mappings of program pages.

@@ -3,7 +3,8 @@
 //!
 //! `bench-posix [FILTER]` measures the rows whose names hold the word. Each is a line of standard output: `BENCH name
 //! min median p99 rounds`, in ticks of the TSC. With `as-init` before the filter it is the first process of a Linux that has
-//! nothing else, and powers off at the end. `exit` is what the `exec` rows run.
+//! nothing else, and powers off at the end. `exit` is what the `exec` rows run. `repeat ROW` does what that row measures until it is
+//! killed, for profilers.
 #![no_main]
 
 mod meter;
@@ -24,6 +25,7 @@ fn run(words: &[&str]) -> i32 {
             raw::power_off();
             status
         }
+        [_, "repeat", row] => repeat(row),
         [_, rest @ ..] => measure(rest),
         [] => complain("no name".to_owned()),
     }
@@ -47,6 +49,23 @@ fn prepare_linux() -> Result<(), String> {
 /// Linux treats the signals of its first process as no other's.
 fn measure_in_child(filter: &[&str]) -> Result<i32, String> {
     raw::Child::fork(|| measure(filter))?.wait().ok_or_else(|| "a signal ended the rows".to_owned())
+}
+
+/// Does what one row measures until it fails.
+fn repeat(row: &str) -> i32 {
+    if let Err(why) = raw::mount(c"tmpfs", c"/tmp") {
+        return complain(why);
+    }
+    let Some((_, body)) = rows::ALL.into_iter().find(|(name, _)| *name == row) else {
+        return complain(format!("no row {row}"));
+    };
+    let mut meter = Meter::new();
+    println!("REPEAT {row}");
+    loop {
+        if let Err(why) = body(&mut meter) {
+            return complain(why);
+        }
+    }
 }
 
 /// Measures the rows asked for; the number of those that failed. File rows have a RAM disk of their own.
