@@ -21,8 +21,9 @@ const WRITE: u64 = 1 << 1;
 const FETCH: u64 = 1 << 4;
 /// Unmapped pages that are left below a stack when it grows (`stack_guard_gap` of Linux).
 const STACK_GAP: u64 = 256 * PAGE;
-/// Pages of a file that one fault maps, if they are cached.
-const AROUND: u64 = 16;
+/// Pages of a file that one fault maps, if they are cached: around a first one, and at most in a run of faults.
+const AROUND: u64 = 4;
+const AROUND_MAX: u64 = 16;
 /// Pages that are asked of the page cache at a time.
 const SHRINK: u64 = 64;
 
@@ -310,7 +311,8 @@ impl Load {
             return Ok(());
         }
         map(space, self.page, found, flags_of(&area, false));
-        self.map_around(space, &area);
+        let around = self.around(&mut layout);
+        self.map_around(space, &area, around);
         Ok(())
     }
 
@@ -322,12 +324,25 @@ impl Load {
         Ok(())
     }
 
+    /// Which pages to map besides: those around, or more and more of those that follow where faults come in a row.
+    fn around(&self, layout: &mut Layout) -> core::ops::Range<u64> {
+        let (next, count) = layout.run;
+        let (first, count) = if self.page == next {
+            (self.page, (count * 2).min(AROUND_MAX))
+        } else {
+            (self.page & !(AROUND * PAGE - 1), AROUND)
+        };
+        let end = first + count * PAGE;
+        layout.run = (end, count);
+        first..end
+    }
+
     /// Maps the cached pages around one that was read: programs touch several, and a fault costs more.
-    fn map_around(&self, space: &AddressSpace, area: &ProgramArea) {
-        let first = (self.page & !(AROUND * PAGE - 1)).max(area.start);
-        let last = ((self.page | (AROUND * PAGE - 1)) + 1).min(area.end);
+    fn map_around(&self, space: &AddressSpace, area: &ProgramArea, around: core::ops::Range<u64>) {
+        let first = around.start.max(area.start);
+        let last = around.end.min(area.end);
         let flags = flags_of(area, false);
-        let mut pages = [(0, FrameNumber(0), flags); AROUND as usize];
+        let mut pages = [(0, FrameNumber(0), flags); AROUND_MAX as usize];
         let mut count = 0;
         for at in (first..last).step_by(PAGE_SIZE) {
             if at == self.page || window::entry(at) & MapFlags::PRESENT.0 != 0 {

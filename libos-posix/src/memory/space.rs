@@ -122,6 +122,8 @@ pub struct Layout {
     pub stack_limit: u64,
     /// What the program was started with.
     pub origin: Arc<Origin>,
+    /// Where a run of read faults would go on, and how many pages the next of them maps.
+    pub(super) run: (u64, u64),
     /// Changes whenever areas do, so that a fault that waited knows.
     pub(super) generation: u64,
 }
@@ -163,6 +165,11 @@ fn for_present(
         count += 1;
     });
     (present, count)
+}
+
+/// Whether `fork` copies an area's pages: those of a file that nobody changed the child finds in the cache.
+fn is_copied(area: &ProgramArea) -> bool {
+    area.changed || !matches!(area.backing, Behind::File(..))
 }
 
 /// Flags of a mapping in an area.
@@ -373,20 +380,15 @@ impl AddressSpace {
     pub fn copy_to(&self, child: &Self) -> Result<()> {
         let layout = self.layout.lock();
         let mut copy = child.layout.lock();
-        for area in layout.areas.iter() {
-            let is_file = matches!(area.backing, Behind::File(..));
-            if is_file && !area.changed {
-                // The child finds these pages in the cache.
-                continue;
-            }
-            self.copy_area(area, child)?;
-            copy.areas.insert(area.clone());
-        }
-        for area in layout.areas.iter() {
-            if copy.areas.find(area.start).is_none() {
-                copy.areas.insert(area.clone());
+        for area in layout.areas.iter().filter(|area| is_copied(area)) {
+            if let Err(error) = self.copy_area(area, child) {
+                // What was copied is what lies below.
+                copy.areas = layout.areas.clone();
+                copy.areas.remove(area.start..PROGRAM_END, drop);
+                return Err(error);
             }
         }
+        copy.areas = layout.areas.clone();
         for (at, frame) in &layout.parked {
             pool().hold(*frame);
             copy.parked.insert(*at, *frame);
@@ -418,11 +420,7 @@ impl AddressSpace {
     /// are the child's.
     pub fn abandon_copy(&self, child: &Self) {
         let mut copy = child.layout.lock();
-        for area in core::mem::take(&mut copy.areas).iter() {
-            let is_file = matches!(area.backing, Behind::File(..));
-            if is_file && !area.changed {
-                continue;
-            }
+        for area in core::mem::take(&mut copy.areas).iter().filter(|area| is_copied(area)) {
             let range = area.start..area.end;
             kernel::unmap(child.place.environment, range.start, area.length() / PAGE);
             for_present(&range, super::FramePool::release);

@@ -131,7 +131,12 @@ fn replace(program: Program) -> Result<TrapFrame> {
 }
 
 fn flatten(strings: &[Vec<u8>]) -> Vec<u8> {
-    strings.iter().flat_map(|string| string.iter().copied().chain([0])).collect()
+    let mut all = Vec::with_capacity(strings.iter().map(|string| string.len() + 1).sum());
+    for string in strings {
+        all.extend_from_slice(string);
+        all.push(0);
+    }
+    all
 }
 
 /// Empties the space, or leaves it to those who share it and goes to a new one.

@@ -19,7 +19,7 @@ const LIMIT: usize = 0x8_0000_0000;
 
 /// Sizes of small blocks: multiples of this, up to [`CLASSES`] times it.
 const CLASS_SIZE: usize = 16;
-const CLASSES: usize = 32;
+const CLASSES: usize = 128;
 
 /// A freed small block: the next of its list.
 struct Spare(Option<NonNull<Spare>>);

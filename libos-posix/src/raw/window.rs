@@ -33,7 +33,8 @@ fn table_exists(address: u64) -> bool {
 }
 
 /// Calls `visit` with address and entry of each present page in `start..end`, both page-aligned program
-/// addresses. Costs little where whole tables are missing.
+/// addresses. Costs little where whole tables are missing. The caller holds the layout's lock, so tables stay.
+#[inline]
 pub fn walk(start: u64, end: u64, mut visit: impl FnMut(u64, u64)) {
     let table_span = PAGES_PER_TABLE * PAGE_SIZE as u64;
     let mut at = start;
@@ -44,7 +45,7 @@ pub fn walk(start: u64, end: u64, mut visit: impl FnMut(u64, u64)) {
             continue;
         }
         while at < stop {
-            let entry = load_window(entry_address(at));
+            let entry = read_entry(entry_address(at));
             if entry & MapFlags::PRESENT.0 != 0 {
                 visit(at, entry);
             }
@@ -68,6 +69,7 @@ fn skip_missing(at: u64, stop: u64) -> u64 {
 }
 
 /// The entry at an address of the window, which must be there.
+#[inline(always)]
 pub(super) fn read_entry(address: u64) -> u64 {
     // SAFETY: the caller names an entry of a table that exists; the window shows it for as long as that.
     unsafe { (address as *const u64).read_volatile() }

@@ -24,7 +24,6 @@ const FRAME_SIZE: u64 = FRAME_WORDS as u64 * 8 + INFO_SIZE as u64;
 const CONTEXT_FLAGS: u64 = 7;
 /// Words of `ucontext`.
 mod word {
-    pub(super) const FLAGS: usize = 0;
     pub(super) const STACK: usize = 2;
     pub(super) const REGISTERS: usize = 5;
     pub(super) const SELECTORS: usize = 23;
@@ -108,12 +107,10 @@ pub(super) fn push(
         return Err(Errno::EFAULT);
     }
     store_vectors(vectors)?;
-    let mut words = [0; FRAME_WORDS];
-    words[0] = action.restorer;
-    fill(&mut words[1..], trap, mask, alt_stack, vectors);
+    let words = words(action.restorer, trap, mask, alt_stack, vectors);
     UserAddress(frame).write(&words)?;
     let info_at = frame + FRAME_WORDS as u64 * 8;
-    UserAddress(info_at).write_bytes(&info.to_bytes())?;
+    UserAddress(info_at).write(&info.to_words())?;
     trap.rdi = info.signal.into();
     trap.rsi = info_at;
     trap.rdx = frame + 8;
@@ -136,46 +133,35 @@ fn store_vectors(at: u64) -> Result<()> {
     if !user::save_vectors(at, size, features) {
         return Err(Errno::EFAULT);
     }
-    let mut software = [0u32; 12];
-    software[0] = MAGIC1;
-    software[1] = size as u32 + 4;
-    software[2] = features as u32;
-    software[3] = (features >> 32) as u32;
-    software[4] = size as u32;
+    let size = size as u64;
+    let software = [u64::from(MAGIC1) | (size + 4) << 32, features, size, 0, 0, 0];
     UserAddress(at + SOFTWARE_BYTES).write(&software)?;
-    UserAddress(at + size as u64).write(&MAGIC2)
+    UserAddress(at + size).write(&MAGIC2)
 }
 
-fn fill(context: &mut [u64], trap: &TrapFrame, mask: SignalSet, stack: AltStack, vectors: u64) {
-    context[word::FLAGS] = CONTEXT_FLAGS;
-    context[word::STACK] = stack.address;
-    context[word::STACK + 1] = stack.flags(trap.rsp).into();
-    context[word::STACK + 2] = stack.size;
-    let registers = [
-        trap.r8,
-        trap.r9,
-        trap.r10,
-        trap.r11,
-        trap.r12,
-        trap.r13,
-        trap.r14,
-        trap.r15,
-        trap.rdi,
-        trap.rsi,
-        trap.rbp,
-        trap.rbx,
-        trap.rdx,
-        trap.rax,
-        trap.rcx,
-        trap.rsp,
-        trap.rip,
-        trap.rflags,
+/// Return address and `ucontext`. One expression, so that nothing is zeroed first.
+#[inline]
+fn words(
+    restorer: u64,
+    trap: &TrapFrame,
+    mask: SignalSet,
+    stack: AltStack,
+    vectors: u64,
+) -> [u64; FRAME_WORDS] {
+    let stack_flags = stack.flags(trap.rsp).into();
+    let selectors = USER_CODE_SELECTOR | USER_DATA_SELECTOR << 48;
+    #[rustfmt::skip]
+    let words = [
+        restorer,
+        CONTEXT_FLAGS, 0, stack.address, stack_flags, stack.size,
+        trap.r8, trap.r9, trap.r10, trap.r11, trap.r12, trap.r13, trap.r14, trap.r15,
+        trap.rdi, trap.rsi, trap.rbp, trap.rbx, trap.rdx, trap.rax, trap.rcx, trap.rsp,
+        trap.rip, trap.rflags,
+        selectors, 0, 0, mask.0, 0, vectors,
+        0, 0, 0, 0, 0, 0, 0, 0,
+        mask.0,
     ];
-    context[word::REGISTERS..word::SELECTORS].copy_from_slice(&registers);
-    context[word::SELECTORS] = USER_CODE_SELECTOR | USER_DATA_SELECTOR << 48;
-    context[word::VECTORS - 2] = mask.0;
-    context[word::VECTORS] = vectors;
-    context[word::MASK] = mask.0;
+    words
 }
 
 /// Takes the registers of a frame back; what a program may not choose stays as it is.
@@ -218,8 +204,8 @@ fn restore_vectors(at: u64) -> Result<()> {
         return Ok(());
     }
     let (features, size) = VectorState::features();
-    let magic: u32 = UserAddress(at + SOFTWARE_BYTES).read()?;
-    let loaded = if magic == MAGIC1 {
+    let magic: u64 = UserAddress(at + SOFTWARE_BYTES).read()?;
+    let loaded = if magic as u32 == MAGIC1 {
         user::load_vectors(at, size, features)
     } else {
         user::load_legacy_vectors(at)
@@ -276,8 +262,11 @@ mod tests {
     fn registers_survive_and_privileged_flags_do_not() {
         let mut trap = TrapFrame::new(0x40_1000, 0x7000_0000);
         (trap.rax, trap.r15, trap.rdi, trap.rcx) = (1, 15, 7, 9);
+        let all = super::words(9, &trap, SignalSet(5), AltStack::default(), 0x6000);
+        assert_eq!((all[0], all[1], all[1 + word::SELECTORS]), (9, 7, 0x2b << 48 | 0x33));
+        assert_eq!(all[1 + word::VECTORS - 2], 5, "the old mask");
         let mut words = [0; CONTEXT_WORDS];
-        fill(&mut words, &trap, SignalSet(5), AltStack::default(), 0x6000);
+        words.copy_from_slice(&all[1..]);
         assert_eq!((words[word::MASK], words[word::VECTORS]), (5, 0x6000));
         let mut back = TrapFrame::default();
         restore(&words, &mut back).unwrap();

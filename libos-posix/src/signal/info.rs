@@ -108,27 +108,29 @@ impl SignalInfo {
         Self { signal, code, origin: Origin::Fault { address } }
     }
 
+    /// As programs see it, in words of 8 bytes.
+    #[inline]
+    #[must_use]
+    pub fn to_words(&self) -> [u64; INFO_SIZE / 8] {
+        let both = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+        let (signal, code) = (self.signal.into(), u64::from(self.code as u32));
+        let [a, b, c] = match &self.origin {
+            Origin::Process { pid, uid, value } => [both(*pid, *uid), *value, 0],
+            Origin::Child { pid, uid, status, user_ticks } => {
+                [both(*pid, *uid), u64::from(*status as u32), *user_ticks]
+            }
+            Origin::Fault { address } => [*address, 0, 0],
+            Origin::Raw(rest) => return raw_words(signal, code, rest),
+        };
+        [signal, code, a, b, c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    }
+
     /// As programs see it.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; INFO_SIZE] {
         let mut bytes = [0; INFO_SIZE];
-        bytes[0..4].copy_from_slice(&self.signal.to_le_bytes());
-        bytes[8..12].copy_from_slice(&self.code.to_le_bytes());
-        let mut put = |at: usize, part: &[u8]| bytes[at..at + part.len()].copy_from_slice(part);
-        match &self.origin {
-            Origin::Process { pid, uid, value } => {
-                put(16, &pid.to_le_bytes());
-                put(20, &uid.to_le_bytes());
-                put(24, &value.to_le_bytes());
-            }
-            Origin::Child { pid, uid, status, user_ticks } => {
-                put(16, &pid.to_le_bytes());
-                put(20, &uid.to_le_bytes());
-                put(24, &status.to_le_bytes());
-                put(32, &user_ticks.to_le_bytes());
-            }
-            Origin::Fault { address } => put(16, &address.to_le_bytes()),
-            Origin::Raw(rest) => put(16, &rest[..]),
+        for (to, word) in bytes.chunks_exact_mut(8).zip(self.to_words()) {
+            to.copy_from_slice(&word.to_le_bytes());
         }
         bytes
     }
@@ -142,6 +144,16 @@ impl SignalInfo {
         rest.copy_from_slice(&bytes[16..]);
         Self { signal, code: i32::from_le_bytes(code), origin: Origin::Raw(rest) }
     }
+}
+
+#[cold]
+fn raw_words(signal: u64, code: u64, rest: &[u8; INFO_SIZE - 16]) -> [u64; INFO_SIZE / 8] {
+    let mut words = [0; INFO_SIZE / 8];
+    (words[0], words[1]) = (signal, code);
+    for (word, bytes) in words[2..].iter_mut().zip(rest.chunks_exact(8)) {
+        *word = bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    }
+    words
 }
 
 #[cfg(test)]

@@ -41,6 +41,10 @@ impl Pending {
     /// Takes the first of those in `wanted`.
     pub fn take(&mut self, wanted: SignalSet) -> Option<SignalInfo> {
         let signal = self.set.and(wanted).first()?;
+        if self.queue.len() == 1 {
+            self.set = SignalSet::EMPTY;
+            return self.queue.pop_front();
+        }
         let at = self.queue.iter().position(|info| info.signal == signal)?;
         let info = self.queue.remove(at)?;
         if !self.queue.iter().any(|other| other.signal == signal) {

@@ -166,6 +166,10 @@ pub(super) fn kill(pid: i32, number: u32) -> Result<()> {
     if number > SIGNAL_MAX {
         return Err(Errno::EINVAL);
     }
+    if pid as u32 == current_process().pid {
+        let me = current_process();
+        return if number == 0 { Ok(()) } else { send(&me, from_me(number, code::USER)) };
+    }
     let me = current_process().clone();
     let targets = match pid {
         1.. => alloc::vec![process::find(pid as u32)?],
