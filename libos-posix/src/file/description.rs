@@ -164,6 +164,19 @@ impl Description {
         Some(count)
     }
 
+    /// Waits until [`Self::read_few`] may have something to read; false if that is not what the read waits for.
+    ///
+    /// # Errors
+    /// `RESTART` if a signal came.
+    pub fn wait_for_few(&self, len: usize) -> Result<bool> {
+        let Object::Pipe(pipe, End::Read) = &self.object else { return Ok(false) };
+        if len == 0 || len > FEW || self.is_non_blocking() || !pipe.is_waiting() {
+            return Ok(false);
+        }
+        sched::wait_interruptible(|waker| pipe.await_bytes(waker).then_some(()))?;
+        Ok(true)
+    }
+
     /// The write of a few bytes for which there is room, or of any to where none are needed, as
     /// [`Self::read_few`].
     #[inline]

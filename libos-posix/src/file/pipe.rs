@@ -248,6 +248,23 @@ impl Pipe {
         events & (interest | Events::ERROR | Events::HANG_UP)
     }
 
+    /// Whether a reader of an empty queue has something to wait for.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        let state = self.state.lock();
+        !state.busy && state.queue.is_empty() && state.writers > 0
+    }
+
+    /// Whether a reader has no reason to wait; else its waker is woken when something changes.
+    pub fn await_bytes(&self, waker: &Waker) -> bool {
+        let mut state = self.state.lock();
+        let has_reason = state.busy || (state.queue.is_empty() && state.writers > 0);
+        if has_reason {
+            state.waiters.add(waker);
+        }
+        !has_reason
+    }
+
     /// Bytes that wait to be read.
     #[must_use]
     pub fn len(&self) -> usize {

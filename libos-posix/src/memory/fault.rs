@@ -138,7 +138,7 @@ fn step(space: &AddressSpace, page: u64, wanted: Access) -> Step {
     {
         return unpark(space, &mut layout, index, page, frame);
     }
-    absent(space, &layout, index, page, is_write)
+    absent(space, &mut layout, index, page, is_write)
 }
 
 /// Makes the stack's area reach down to a page, if it may.
@@ -229,7 +229,13 @@ fn unpark(
     }
 }
 
-fn absent(space: &AddressSpace, layout: &Layout, index: usize, page: u64, is_write: bool) -> Step {
+fn absent(
+    space: &AddressSpace,
+    layout: &mut Layout,
+    index: usize,
+    page: u64,
+    is_write: bool,
+) -> Step {
     let area = layout.areas.at(index);
     match area.backing_at(page) {
         Behind::Nothing => {
@@ -247,6 +253,16 @@ fn absent(space: &AddressSpace, layout: &Layout, index: usize, page: u64, is_wri
                 }
             };
             done_or_shrink(map(space, page, fresh, flags_of(area, true)))
+        }
+        Behind::Page(there) if !is_write => {
+            done_or_shrink(map(space, page, there, flags_of(area, false)))
+        }
+        Behind::Page(there) => {
+            let Some(copy) = FramePage::allocate() else { return Step::Shrink };
+            frame_map::copy(there.frame(), copy.frame());
+            let flags = flags_of(area, true);
+            layout.areas.at_mut(index).changed = true;
+            done_or_shrink(map(space, page, copy, flags))
         }
         Behind::File(file, offset) => Step::Load(Load {
             file,

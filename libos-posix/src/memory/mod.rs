@@ -8,6 +8,7 @@ pub mod frames;
 pub mod page;
 pub mod space;
 pub mod user;
+pub mod vdso;
 pub mod vma;
 
 pub use frames::{FrameNumber, FramePool, FrameRange, RANGES_MAX};

@@ -41,6 +41,8 @@ pub enum Behind {
     File(Arc<File>, u64),
     /// Pages that several processes share without a file.
     Shared(Arc<SharedPages>, u64),
+    /// One page that all programs have: the vDSO. Who writes to it gets a copy.
+    Page(FramePage),
 }
 
 /// Pages of a shared anonymous mapping, by index.
@@ -53,6 +55,7 @@ impl Backing for Behind {
             Self::Nothing => Self::Nothing,
             Self::File(file, offset) => Self::File(file.clone(), offset + bytes),
             Self::Shared(pages, offset) => Self::Shared(pages.clone(), offset + bytes),
+            Self::Page(page) => Self::Page(page.clone()),
         }
     }
 
@@ -167,9 +170,10 @@ fn for_present(
     (present, count)
 }
 
-/// Whether `fork` copies an area's pages: those of a file that nobody changed the child finds in the cache.
+/// Whether `fork` copies an area's pages: those of a file that nobody changed the child
+/// finds in the cache, and the vDSO is where it was.
 fn is_copied(area: &ProgramArea) -> bool {
-    area.changed || !matches!(area.backing, Behind::File(..))
+    area.changed || !matches!(area.backing, Behind::File(..) | Behind::Page(_))
 }
 
 /// Flags of a mapping in an area.
@@ -483,7 +487,7 @@ impl AddressSpace {
 fn describe_area(text: &mut String, area: &ProgramArea, heap: &Range<u64>) {
     let letter = |flag, letter| if area.access.contains(flag) { letter } else { '-' };
     let (offset, inode) = match &area.backing {
-        Behind::Nothing => (0, 0),
+        Behind::Nothing | Behind::Page(_) => (0, 0),
         Behind::Shared(_, offset) => (*offset, 0),
         Behind::File(file, offset) => (*offset, file.node().ino()),
     };
@@ -493,6 +497,7 @@ fn describe_area(text: &mut String, area: &ProgramArea, heap: &Range<u64>) {
             path.map_or_else(String::new, |(path, _)| String::from_utf8_lossy(&path).into_owned())
         }
         Behind::Shared(..) => "/dev/zero (deleted)".into(),
+        Behind::Page(_) => "[vdso]".into(),
         Behind::Nothing if area.grows_down => "[stack]".into(),
         Behind::Nothing if heap.contains(&area.start) => "[heap]".into(),
         Behind::Nothing => String::new(),

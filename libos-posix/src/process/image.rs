@@ -4,7 +4,7 @@ use crate::file::description::File;
 use crate::fs::{At, Location, vfs};
 use crate::memory::space::{Behind, MMAP_TOP, MapRequest, Placement, STACK_TOP};
 use crate::memory::vma::Access;
-use crate::memory::{AddressSpace, UserAddress};
+use crate::memory::{AddressSpace, UserAddress, vdso};
 use crate::raw::entry::TrapFrame;
 use crate::raw::{PROGRAM_END, PROGRAM_START, context, kernel};
 use crate::{Errno, Result};
@@ -197,7 +197,8 @@ pub(super) fn load(space: &AddressSpace, program: &Program) -> Result<TrapFrame>
         map_part(space, interpreter, base)?;
         entry = interpreter.plan.entry.wrapping_add(base);
     }
-    let stack_pointer = make_stack(space, program, bias, base)?;
+    let vdso = vdso::map(space)?;
+    let stack_pointer = make_stack(space, program, bias, base, vdso)?;
     Ok(TrapFrame::new(entry, stack_pointer))
 }
 
@@ -230,11 +231,17 @@ fn map(space: &AddressSpace, range: Range<u64>, access: Access, backing: Behind)
     space.map(MapRequest { place, length, access, shared, grows_down, backing }).map(drop)
 }
 
-fn make_stack(space: &AddressSpace, program: &Program, bias: u64, base: u64) -> Result<u64> {
+fn make_stack(
+    space: &AddressSpace,
+    program: &Program,
+    bias: u64,
+    base: u64,
+    vdso: u64,
+) -> Result<u64> {
     let process = current_process();
     let limit = process.state.lock().limits.soft(super::Resource::Stack);
     let limit = limit.clamp(STACK_START, STACK_TOP - MMAP_TOP);
-    let auxiliary = auxiliary(program, bias, base);
+    let auxiliary = Auxiliary { sysinfo_header: Some(vdso), ..auxiliary(program, bias, base) };
     let mut random = [0; 16];
     random[..8].copy_from_slice(&kernel::random().to_le_bytes());
     random[8..].copy_from_slice(&kernel::random().to_le_bytes());

@@ -16,6 +16,7 @@ pub mod local;
 pub mod plain;
 pub mod start;
 pub mod user;
+pub mod vdso;
 pub mod window;
 
 #[cfg(target_os = "none")]

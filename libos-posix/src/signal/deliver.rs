@@ -1,5 +1,5 @@
 //! Delivery: what a thread does about signals on its way back to the program.
-use super::frame;
+use super::frame::{self, AltStack};
 use super::info::SignalInfo;
 use super::set::{self, DefaultAction, Signal, SignalSet};
 use super::{Action, SA_NODEFER, SA_RESETHAND, SA_RESTART, send};
@@ -72,16 +72,24 @@ fn deliver_all(trap: &mut TrapFrame, number: u64, restart: &mut Restart) {
             }
             Phase::Exiting(_) | Phase::Zombie(_) => process::exit_thread(),
         }
-        let Some((info, action)) = next_signal() else { return };
-        if !action.is_handled() {
-            act_by_default(info.signal);
+        let Some(next) = next_signal() else { return };
+        if !next.action.is_handled() {
+            act_by_default(next.info.signal);
             continue;
         }
         if *restart != Restart::No {
-            settle(trap, number, *restart == Restart::Unless && action.flags & SA_RESTART != 0);
+            settle(
+                trap,
+                number,
+                *restart == Restart::Unless && next.action.flags & SA_RESTART != 0,
+            );
             *restart = Restart::No;
         }
-        handle(trap, info, &action);
+        process::rseq::interrupted(trap);
+        let Next { info, action, mask, alt_stack } = &next;
+        if frame::push(trap, info, action, *mask, *alt_stack).is_err() {
+            process::terminate(ExitStatus::Signalled { signal: set::SIGSEGV, core: true });
+        }
     }
 }
 
@@ -95,42 +103,43 @@ fn settle(trap: &mut TrapFrame, number: u64, again: bool) {
     }
 }
 
-/// Takes the next signal that does something, with its disposition.
-fn next_signal() -> Option<(SignalInfo, Action)> {
+/// A signal that does something.
+struct Next {
+    info: SignalInfo,
+    /// Its disposition.
+    action: Action,
+    /// The mask that the handler's end brings back.
+    mask: SignalSet,
+    alt_stack: AltStack,
+}
+
+/// Takes the next signal that does something. For one that is handled the handler's mask is set.
+#[inline(always)]
+fn next_signal() -> Option<Next> {
     let me = current();
+    let mut process = me.process.signals.lock();
+    let mut signals = me.signals.lock();
     loop {
-        let mut process = me.process.signals.lock();
-        let mut signals = me.signals.lock();
         let wanted = SignalSet(u64::MAX).without(signals.mask);
         let info = signals.pending.take(wanted).or_else(|| process.pending.take(wanted))?;
         let action = *process.action(info.signal);
         if action.ignores(info.signal) {
             continue;
         }
-        if action.is_handled() && action.flags & SA_RESETHAND != 0 {
-            process.action_mut(info.signal).handler = Action::DEFAULT;
+        let mut mask = signals.mask;
+        if action.is_handled() {
+            if action.flags & SA_RESETHAND != 0 {
+                process.action_mut(info.signal).handler = Action::DEFAULT;
+            }
+            let mut during = mask.with(action.mask);
+            if action.flags & SA_NODEFER == 0 {
+                during = during.with(SignalSet::of(info.signal));
+            }
+            signals.mask = during.without(SignalSet::UNBLOCKABLE);
+            mask = signals.saved_mask.take().unwrap_or(mask);
         }
-        return Some((info, action));
+        return Some(Next { info, action, mask, alt_stack: signals.alt_stack });
     }
-}
-
-/// Enters a handler: its frame goes on the program's stack, its mask is set.
-fn handle(trap: &mut TrapFrame, info: SignalInfo, action: &Action) {
-    process::rseq::interrupted(trap);
-    let me = current();
-    let (mask, alt_stack) = {
-        let mut signals = me.signals.lock();
-        (signals.saved_mask.take().unwrap_or(signals.mask), signals.alt_stack)
-    };
-    if frame::push(trap, &info, action, mask, alt_stack).is_err() {
-        process::terminate(ExitStatus::Signalled { signal: set::SIGSEGV, core: true });
-    }
-    let mut signals = me.signals.lock();
-    let mut during = signals.mask.with(action.mask);
-    if action.flags & SA_NODEFER == 0 {
-        during = during.with(SignalSet::of(info.signal));
-    }
-    signals.mask = during.without(SignalSet::UNBLOCKABLE);
 }
 
 fn act_by_default(signal: Signal) {

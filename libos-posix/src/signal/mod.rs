@@ -20,6 +20,7 @@ pub use send::{notify_parent, post_fault, raise, send, send_to_group, send_to_th
 pub use set::{Signal, SignalSet};
 
 use crate::sched::Thread;
+use alloc::sync::Arc;
 use set::SIGNAL_MAX;
 
 /// Do not tell the parent of stopped children.
@@ -64,6 +65,11 @@ impl Action {
         self.handler > Self::IGNORE
     }
 
+    /// Whether there is nothing but the disposition.
+    const fn is_plain(&self) -> bool {
+        self.flags == 0 && self.restorer == 0 && self.mask.0 == 0
+    }
+
     /// Whether the signal would do nothing.
     #[must_use]
     pub fn ignores(&self, signal: Signal) -> bool {
@@ -78,14 +84,16 @@ impl Action {
 /// What the threads of a process share of signals.
 #[derive(Debug)]
 pub struct ProcessSignals {
-    actions: [Action; SIGNAL_MAX as usize],
+    /// Shared with the processes of a fork until one changes its own.
+    actions: Arc<[Action; SIGNAL_MAX as usize]>,
     /// Waits for any thread.
     pub pending: Pending,
 }
 
 impl Default for ProcessSignals {
     fn default() -> Self {
-        Self { actions: [Action::default(); SIGNAL_MAX as usize], pending: Pending::default() }
+        let actions = Arc::new([Action::default(); SIGNAL_MAX as usize]);
+        Self { actions, pending: Pending::default() }
     }
 }
 
@@ -98,18 +106,21 @@ impl ProcessSignals {
 
     /// The same, to be changed.
     pub fn action_mut(&mut self, signal: Signal) -> &mut Action {
-        &mut self.actions[signal as usize - 1]
+        &mut Arc::make_mut(&mut self.actions)[signal as usize - 1]
     }
 
     /// What a forked process starts with: the dispositions, nothing pending.
     #[must_use]
     pub fn fork(&self) -> Self {
-        Self { actions: self.actions, pending: Pending::default() }
+        Self { actions: self.actions.clone(), pending: Pending::default() }
     }
 
     /// What `execve` leaves: ignored signals stay ignored, handled ones get the default.
     pub fn execute(&mut self) {
-        for action in &mut self.actions {
+        if self.actions.iter().all(|action| !action.is_handled() && action.is_plain()) {
+            return;
+        }
+        for action in Arc::make_mut(&mut self.actions) {
             let ignored = action.handler == Action::IGNORE;
             *action = Action { handler: u64::from(ignored), ..Action::default() };
         }

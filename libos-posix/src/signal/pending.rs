@@ -39,8 +39,13 @@ impl Pending {
     }
 
     /// Takes the first of those in `wanted`.
+    #[inline(always)]
     pub fn take(&mut self, wanted: SignalSet) -> Option<SignalInfo> {
         let signal = self.set.and(wanted).first()?;
+        self.take_one(signal)
+    }
+
+    fn take_one(&mut self, signal: Signal) -> Option<SignalInfo> {
         if self.queue.len() == 1 {
             self.set = SignalSet::EMPTY;
             return self.queue.pop_front();

@@ -1,5 +1,5 @@
 //! Calls about time.
-use crate::memory::UserAddress;
+use crate::memory::{UserAddress, vdso};
 use crate::process::{NS_PER_TICK, current_process};
 use crate::raw::kernel;
 use crate::sched::{WaitError, current, sleep_until};
@@ -76,6 +76,8 @@ fn set_real(wanted_ns: u64) -> Result<()> {
         return Err(Errno::EPERM);
     }
     OFFSET_NS.fetch_add(wanted_ns.wrapping_sub(real_ns()) as i64, Ordering::Relaxed);
+    let offset = OFFSET_NS.load(Ordering::Relaxed);
+    vdso::set_epoch(kernel::info().epoch_ns.wrapping_add_signed(offset));
     Ok(())
 }
 

@@ -12,8 +12,13 @@ const AT_POSITION: i64 = -1;
 /// `read`.
 pub fn read(descriptor: i32, buffer: UserAddress, len: usize) -> Result<i64> {
     let file = current::descriptor(descriptor)?;
-    if let Some(count) = file.read_few(buffer, len) {
-        return Ok(count as i64);
+    loop {
+        if let Some(count) = file.read_few(buffer, len) {
+            return Ok(count as i64);
+        }
+        if !file.wait_for_few(len)? {
+            break;
+        }
     }
     file.read(&mut UserBuffers::one(buffer, len)).map(|count| count as i64)
 }

@@ -12,6 +12,7 @@ pub(super) const TESTS: &[Test] = &[
     Test { name: "4-rust-std", seconds: 120, body: rust_std },
     Test { name: "4-musl-c", seconds: 120, body: musl_c },
     Test { name: "4-linux-calls", seconds: 120, body: linux_calls },
+    Test { name: "4-vdso", seconds: 120, body: vdso },
 ];
 
 /// Compiles a C program against musl, statically.
@@ -60,4 +61,9 @@ fn linux_calls(bench: Bench) -> Result<()> {
     let told = ran.log.lines().filter(|line| line.contains("no system call 999 ")).count();
     ensure!(told == 1, "an unknown call is logged {told} times\n{ran}");
     Ok(())
+}
+
+fn vdso(bench: Bench) -> Result<()> {
+    let program = compile_c(&bench, "vdso", include_str!("../programs/vdso.c"))?;
+    bench.run(&["--add", &add(&program)?], &["/bin/vdso"], b"")?.expect("same time\n", 0)
 }
