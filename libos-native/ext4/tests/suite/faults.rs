@@ -111,6 +111,91 @@ fn a_full_disk_is_told_and_nothing_breaks() {
     }
 }
 
+/// Files in a directory of their own that hold a block each by promise, and give it back one by one.
+struct Ballast<'m> {
+    mounted: &'m Mounted<Disk>,
+    holders: Vec<u32>,
+}
+
+impl<'m> Ballast<'m> {
+    /// Takes all space but about that of the holders.
+    fn new(mounted: &'m Mounted<Disk>, count: u32) -> Self {
+        let directory = mounted.create(11, "ballast", FileKind::Directory).expect("mkdir");
+        let create = |number: u32| {
+            mounted
+                .create(directory, &format!("holder-{number}"), FileKind::Regular)
+                .expect("create")
+        };
+        let holders = (0..count).map(create).collect();
+        let filler = mounted.create(directory, "filler", FileKind::Regular).expect("create");
+        let spare = u64::from(count / 2);
+        while let left @ 1.. = mounted.0.statistics().blocks_free.saturating_sub(spare) {
+            let size = mounted.size(filler);
+            mounted.write(filler, size, &vec![1; (left.min(64) * 4096) as usize]).expect("fill");
+        }
+        Self { mounted, holders }
+    }
+
+    fn free(&self) -> u64 {
+        self.mounted.0.statistics().blocks_free
+    }
+
+    /// Takes all that is left.
+    fn take_all(&self) {
+        for holder in &self.holders {
+            // One that holds a block already takes no more; the last ones find nothing.
+            let _ = block_on(self.mounted.0.prepare_write(*holder, 0, 1));
+        }
+    }
+
+    /// Gives a block back; false if there is none.
+    fn give(&self) -> bool {
+        let before = self.free();
+        self.holders.iter().any(|holder| {
+            block_on(self.mounted.0.truncate(*holder, 0)).expect("truncate");
+            self.free() > before
+        })
+    }
+}
+
+/// Before each step the disk is full; then the step is tried with no block left, with one, with two
+/// and so on until it succeeds, so that each of its allocations has failed. What failed has no effect.
+#[test]
+fn each_allocation_fails_in_turn() {
+    let steps = if long() { 400 } else { 40 };
+    let indirect: &[&str] = &["-b", "4096", "-t", "ext2"];
+    for (arguments, seed) in [(MODERN, 21), (indirect, 22)] {
+        let memory = MemoryDisk::new(mkfs(16, arguments));
+        let (_, mounted) = mount_faulty(&memory);
+        let mut pair = Pair::new(Mounted(mounted.0.clone()), seed);
+        workload(&mut pair, 60).expect("workload with space");
+        let ballast = Ballast::new(&mounted, 200);
+        let (mut failures, mut most, mut fullest) = (0, 0, u64::MAX);
+        for step in 0..steps {
+            // What this step may need at most, or it cannot succeed.
+            ballast.take_all();
+            fullest = fullest.min(ballast.free());
+            let mut tries = 0;
+            while let Outcome::Failed(error) = pair.step_again(tries > 0) {
+                assert_eq!(error, Error::NoSpace, "step {step}");
+                (tries, failures) = (tries + 1, failures + 1);
+                if !ballast.give() {
+                    // More than the ballast holds is a disk that is full by itself.
+                    break;
+                }
+            }
+            most = most.max(tries);
+        }
+        assert!(failures > 20 && most > 3, "{failures} failures, {most} in one step at most");
+        assert_eq!(fullest, 0, "the disk never was quite full");
+        assert_eq!(mounted.0.failure(), None);
+        pair.check_all();
+        drop(pair);
+        block_on(mounted.0.unmount()).expect("unmount");
+        check_clean(&image_of(&memory));
+    }
+}
+
 /// Removes everything below a directory but `lost+found`.
 fn empty(mounted: &Mounted<Disk>, directory: u32) {
     for (name, inode) in mounted.list(directory) {

@@ -2,6 +2,7 @@
 //!
 //! What takes long runs only with `SERIX_LONG=1` in the environment; a part of it runs always.
 mod basics;
+mod checksums;
 mod common;
 mod corrupt;
 mod crash;
@@ -11,6 +12,7 @@ mod large;
 mod linux;
 mod model;
 mod random;
+mod raw;
 mod replay;
 mod vfs;
 mod xattrs;

@@ -80,6 +80,8 @@ pub(crate) struct Pair<D: BlockDevice<Page = HostPage>> {
     pub(crate) mounted: Mounted<D>,
     pub(crate) model: Model,
     random: Random,
+    /// The random numbers before the last step.
+    before: Random,
     names: u64,
     /// Whether space is reserved with `fallocate`.
     reserves: bool,
@@ -94,7 +96,9 @@ pub(crate) enum Outcome {
 
 impl<D: BlockDevice<Page = HostPage>> Pair<D> {
     pub(crate) fn new(mounted: Mounted<D>, seed: u64) -> Self {
-        Self { mounted, model: Model::new(), random: Random::new(seed), names: 40, reserves: true }
+        let random = Random::new(seed);
+        let before = random.clone();
+        Self { mounted, model: Model::new(), random, before, names: 40, reserves: true }
     }
 
     /// How many different names there are in a directory.
@@ -142,9 +146,18 @@ impl<D: BlockDevice<Page = HostPage>> Pair<D> {
         walk(self, (0, 2), wanted).expect("a directory of the model")
     }
 
+    /// The next step, or once more the last one, which failed.
+    pub(crate) fn step_again(&mut self, again: bool) -> Outcome {
+        if again {
+            self.random = self.before.clone();
+        }
+        self.step()
+    }
+
     /// One random operation on both. Fails the test if they disagree; an error that the model
     /// does not expect is the outcome, and the model is as before.
     pub(crate) fn step(&mut self) -> Outcome {
+        self.before = self.random.clone();
         let outcome = match self.random.below(100) {
             0..14 => self.make_file(),
             14..19 => self.make_directory(),
