@@ -92,7 +92,7 @@ impl<D: BlockDevice> Ext4<D> {
     /// Removes an entry that was found under the same lock.
     pub(crate) fn remove_entry(&self, handle: &Handle<'_, D>, directory: &Inode, entry: &Located) {
         handle.edit(&entry.buffer, Kind::Entries(directory.seed), |bytes| {
-            block::remove(bytes, entry.offset, self.rules.directory);
+            block::remove(bytes, entry.offset);
         });
     }
 

@@ -17,7 +17,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use serix_block::BlockDevice;
 use spin::Mutex;
 
-/// Nodes that are kept although nobody holds them.
+/// Nodes that are kept although nobody holds them, besides half as many as are in use.
 const BOUND: usize = 1024;
 /// Blocks of an inode table that are read at once.
 const READ_AHEAD: u32 = 8;
@@ -38,7 +38,14 @@ pub(crate) struct Node {
 
 /// All nodes, by number.
 #[derive(Default)]
-pub(crate) struct Nodes(Mutex<NumberMap<u32, Arc<Node>>>);
+pub(crate) struct Nodes(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    by_number: NumberMap<u32, Arc<Node>>,
+    /// Nodes that were in use when idle ones were last let go.
+    used: usize,
+}
 
 impl Node {
     fn new(inode: Inode, transaction: u32) -> Self {
@@ -82,30 +89,32 @@ fn raise(number: &AtomicU32, to: u32) {
 
 impl Nodes {
     pub(crate) fn find(&self, number: u32) -> Option<Arc<Node>> {
-        self.0.lock().get(&number).cloned()
+        self.0.lock().by_number.get(&number).cloned()
     }
 
     pub(crate) fn remove(&self, number: u32) {
-        self.0.lock().remove(&number);
+        self.0.lock().by_number.remove(&number);
     }
 
     /// The node, made by `make` if it is not here.
     fn find_or(&self, number: u32, make: impl FnOnce() -> Result<Node>) -> Result<Arc<Node>> {
         let mut nodes = self.0.lock();
-        if let Some(node) = nodes.get(&number) {
+        if let Some(node) = nodes.by_number.get(&number) {
             return Ok(node.clone());
         }
-        if nodes.len() >= BOUND {
-            nodes.retain(|_, node| !node.is_idle());
+        // Looked at all only after so many more that each pays for a few.
+        if nodes.by_number.len() >= nodes.used + nodes.used / 2 + BOUND {
+            nodes.by_number.retain(|_, node| !node.is_idle());
+            nodes.used = nodes.by_number.len();
         }
         let node = Arc::new(make()?);
-        nodes.insert(number, node.clone());
+        nodes.by_number.insert(number, node.clone());
         Ok(node)
     }
 
     /// Lets `act` see each node.
     pub(crate) fn for_each(&self, mut act: impl FnMut(&Arc<Node>)) {
-        self.0.lock().values().for_each(&mut act);
+        self.0.lock().by_number.values().for_each(&mut act);
     }
 }
 

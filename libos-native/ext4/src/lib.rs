@@ -31,6 +31,7 @@ mod mount;
 mod name_hash;
 mod namespace;
 mod orphan;
+mod raw;
 mod sync;
 mod vfs;
 mod wait;

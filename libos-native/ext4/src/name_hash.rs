@@ -104,30 +104,32 @@ fn tea_transform(state: &mut [u32; 4], key: &[u32; 4]) {
     state[1] = state[1].wrapping_add(right);
 }
 
-type Mix = fn(u32, u32, u32) -> u32;
+/// Which input word each step of a round takes, and the rotations of four steps in turn.
+const ORDERS: [[usize; 8]; 3] =
+    [[0, 1, 2, 3, 4, 5, 6, 7], [1, 3, 5, 7, 0, 2, 4, 6], [3, 7, 2, 6, 1, 5, 0, 4]];
+const ROTATIONS: [[u32; 4]; 3] = [[3, 7, 11, 19], [3, 5, 9, 13], [3, 9, 11, 15]];
 
-/// Mixing function, constant, order of the input words and rotations of each round.
-const ROUNDS: [(Mix, u32, [usize; 8], [u32; 4]); 3] = [
-    (|x, y, z| z ^ (x & (y ^ z)), 0, [0, 1, 2, 3, 4, 5, 6, 7], [3, 7, 11, 19]),
-    (
-        |x, y, z| (x & y).wrapping_add((x ^ y) & z),
-        0x5a82_7999,
-        [1, 3, 5, 7, 0, 2, 4, 6],
-        [3, 5, 9, 13],
-    ),
-    (|x, y, z| x ^ y ^ z, 0x6ed9_eba1, [3, 7, 2, 6, 1, 5, 0, 4], [3, 9, 11, 15]),
-];
+/// A round of eight steps, made for each mixing function so that nothing is called.
+#[inline(always)]
+fn half_md4_round(
+    [mut a, mut b, mut c, mut d]: [u32; 4],
+    input: &[u32; 8],
+    (round, constant): (usize, u32),
+    mix: impl Fn(u32, u32, u32) -> u32,
+) -> [u32; 4] {
+    for (step, word) in ORDERS[round].into_iter().enumerate() {
+        let mixed = a.wrapping_add(mix(b, c, d)).wrapping_add(input[word].wrapping_add(constant));
+        (a, d, c, b) = (d, c, b, mixed.rotate_left(ROTATIONS[round][step % 4]));
+    }
+    [a, b, c, d]
+}
 
 fn half_md4_transform(state: &mut [u32; 4], input: &[u32; 8]) {
-    let [mut a, mut b, mut c, mut d] = *state;
-    for (mix, constant, order, rotations) in ROUNDS {
-        for (step, word) in order.into_iter().enumerate() {
-            let added = input[word].wrapping_add(constant);
-            let mixed = a.wrapping_add(mix(b, c, d)).wrapping_add(added);
-            (a, d, c, b) = (d, c, b, mixed.rotate_left(rotations[step % 4]));
-        }
-    }
-    for (word, change) in state.iter_mut().zip([a, b, c, d]) {
+    let mixed = half_md4_round(*state, input, (0, 0), |x, y, z| z ^ (x & (y ^ z)));
+    let majority = |x: u32, y: u32, z: u32| (x & y).wrapping_add((x ^ y) & z);
+    let mixed = half_md4_round(mixed, input, (1, 0x5a82_7999), majority);
+    let mixed = half_md4_round(mixed, input, (2, 0x6ed9_eba1), |x, y, z| x ^ y ^ z);
+    for (word, change) in state.iter_mut().zip(mixed) {
         *word = word.wrapping_add(change);
     }
 }

@@ -152,8 +152,8 @@ impl<D: BlockDevice> Ext4<D> {
             let group = (first + step) % count;
             // The goal's group is searched from the goal on, and at the very end from its start.
             let from = if step == 0 { bit } else { 0 };
-            let found = self.claim_in(group, from, wanted, step == 0).await?;
             let len = best.as_ref().map_or(0, |best| best.len);
+            let found = self.claim_in(group, (from, step == 0), (wanted, len)).await?;
             if let Some(found) = found
                 && found.len > len
             {
@@ -172,12 +172,12 @@ impl<D: BlockDevice> Ext4<D> {
         Ok(best)
     }
 
+    /// Holds a run of at most `wanted` blocks of a group, if one may be longer than `best`.
     async fn claim_in(
         &self,
         number: u32,
-        from: u32,
-        wanted: u32,
-        is_goal: bool,
+        from: (u32, bool),
+        wanted: (u32, u32),
     ) -> Result<Option<Claim<'_, D>>> {
         if self.groups[number as usize].lock().descriptor.free_blocks == 0 {
             return Ok(None);
@@ -186,13 +186,7 @@ impl<D: BlockDevice> Ext4<D> {
         let end = self.rules.superblock.group_blocks(number);
         let (start, len) = buffer.read(|bits| {
             let mut group = self.groups[number as usize].lock();
-            let from = from.max(group.first_free).min(end);
-            // Going on where the file ends beats any longer run elsewhere.
-            let ahead = if is_goal { group.run_at(bits, from, end, wanted) - from } else { 0 };
-            let (start, len) = match ahead {
-                0 => group.find_run(bits, from, end, wanted),
-                len => (from, len),
-            };
+            let (start, len) = group.choose(bits, from, end, wanted);
             if len > 0 {
                 group.held.insert(start, len);
             }
@@ -296,6 +290,6 @@ impl<D: BlockDevice> Ext4<D> {
         let (number, bit) = self.rules.superblock.group_of(start);
         let mut group = self.groups[number as usize].lock();
         group.held.remove(bit, len);
-        group.first_free = group.first_free.min(bit);
+        group.freed(bit);
     }
 }

@@ -17,13 +17,15 @@ pub(crate) struct Group {
     pub(super) held: Held,
     /// No block before this one is free.
     pub(super) first_free: u32,
+    /// No free run is longer: what a search in vain found, until something is freed.
+    pub(super) longest: u32,
     /// The descriptor differs from the one in the cache.
     changed: bool,
 }
 
 impl Group {
     pub(crate) fn new(descriptor: Descriptor) -> Self {
-        Self { descriptor, held: Held::default(), first_free: 0, changed: false }
+        Self { descriptor, held: Held::default(), first_free: 0, longest: u32::MAX, changed: false }
     }
 
     /// A free run that begins in `from..end`: the first of at least `wanted` blocks, else the
@@ -48,6 +50,36 @@ impl Group {
             at = stop;
         }
         best
+    }
+
+    /// A run of at most `wanted` blocks at `from` or behind it. Going on at the goal itself beats
+    /// any longer run elsewhere; a group known to have nothing better than `best` is not searched.
+    pub(super) fn choose(
+        &mut self,
+        bits: &[u8],
+        (from, is_goal): (u32, bool),
+        end: u32,
+        (wanted, best): (u32, u32),
+    ) -> (u32, u32) {
+        let from = from.max(self.first_free).min(end);
+        let ahead = if is_goal { self.run_at(bits, from, end, wanted) - from } else { 0 };
+        if ahead > 0 {
+            return (from, ahead);
+        }
+        if self.longest < wanted && self.longest <= best {
+            return (from, 0);
+        }
+        let found = self.find_run(bits, from, end, wanted);
+        if from == self.first_free && found.1 < wanted {
+            self.longest = found.1;
+        }
+        found
+    }
+
+    /// Blocks from `bit` on are free again.
+    pub(super) fn freed(&mut self, bit: u32) {
+        self.first_free = self.first_free.min(bit);
+        self.longest = u32::MAX;
     }
 
     /// Where the free run that begins at `start` ends, after at most `wanted` blocks.

@@ -40,6 +40,9 @@ impl Held {
 
     /// The first range that ends after `from`: start and end.
     pub(super) fn next(&self, from: u32) -> Option<(u32, u32)> {
+        if self.0.is_empty() {
+            return None;
+        }
         let before = self.0.range(..=from).next_back().filter(|(_, end)| **end > from);
         before.or_else(|| self.0.range(from..).next()).map(|(start, end)| (*start, *end))
     }

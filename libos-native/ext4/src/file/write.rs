@@ -16,7 +16,10 @@ use serix_block::{BlockDevice, PAGE_SIZE, Page};
 /// Runs that one transaction enters, at most.
 const RUNS_PER_STEP: usize = 8;
 /// Longest window ahead of a file's end, in blocks.
-const MAX_WINDOW: u32 = 2048;
+const MAX_WINDOW: u32 = 8192;
+/// Bytes that a file must have to get a window: most files stay smaller, and blocks held for what
+/// never comes would leave holes between them.
+const WINDOW_FROM: u64 = 1 << 16;
 
 /// A run whose data are sent, and what then becomes of it.
 enum Piece<'f, D: BlockDevice> {
@@ -237,7 +240,7 @@ impl<D: BlockDevice> Ext4<D> {
                 return Ok(self.cut_claim(node, claim, wanted));
             }
         }
-        let ahead = if is_end && run.logical > 0 { self.window_size(run) } else { 0 };
+        let ahead = if is_end { self.window_size(run) } else { 0 };
         let needed = u64::from(wanted + ahead).saturating_sub(budget.left());
         let extra = match self.promise_quietly(needed, ahead) {
             Some(extra) => extra,
@@ -249,11 +252,13 @@ impl<D: BlockDevice> Ext4<D> {
         Ok(self.cut_claim(node, claim, wanted))
     }
 
-    /// How far a growing file reserves ahead: as much as it has, within bounds, while there is
-    /// plenty of space.
+    /// How far a growing file reserves ahead: twice what it has, within bounds, while there is
+    /// plenty of space. Two files that grow side by side get in each other's way once for each
+    /// window.
     fn window_size(&self, run: Run) -> u32 {
         let size = u64::from(run.logical) + run.len;
-        size.min(MAX_WINDOW.into()) as u32
+        let is_large = size * self.disk.block_size() as u64 >= WINDOW_FROM;
+        if run.logical == 0 || !is_large { 0 } else { (2 * size).min(MAX_WINDOW.into()) as u32 }
     }
 
     /// A promise that includes a window, if space is not short.

@@ -118,29 +118,52 @@ pub(crate) fn defect(block: &[u8], encoding: Encoding, inodes: u32) -> Option<&'
 /// Finds a name: offset in the block, inode, type byte.
 pub(crate) fn find(block: &[u8], name: &[u8], encoding: Encoding) -> Option<(usize, u32, u8)> {
     let end = encoding.end(block.len());
+    let len = name.len();
+    // Names of a directory begin alike more often than they end alike.
+    let (&last, _) = name.split_last()?;
     let mut offset = 0;
     while offset < end {
-        if usize::from(block[offset + 6]) == name.len() {
+        let header = u32_at(block, offset + 4);
+        if (header >> 16 & 0xff) as usize == len && block[offset + HEADER + len - 1] == last {
             let entry = entry(block, offset, encoding);
-            if entry.inode != 0 && entry.name == name {
+            if entry.inode != 0 && ends_alike(entry.name, name) && entry.name == name {
                 return Some((offset, entry.inode, entry.kind));
             }
         }
-        offset += usize::from(u16_at(block, offset + 4));
+        offset += (header & 0xffff) as usize;
     }
     None
 }
 
-/// Bytes that an entry really needs.
-fn used(entry: &Entry<'_>) -> usize {
-    if entry.inode == 0 { 0 } else { record_len(entry.name.len()) }
+/// Whether two names of one length agree in their last bytes.
+fn ends_alike(one: &[u8], other: &[u8]) -> bool {
+    match (one.last_chunk::<4>(), other.last_chunk::<4>()) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
+    }
+}
+
+/// Bytes that an entry of this inode with a name of `len` bytes really needs.
+fn used(inode: u32, len: usize) -> usize {
+    if inode == 0 { 0 } else { record_len(len) }
 }
 
 /// The first place with room for a name of `len` bytes.
 pub(crate) fn room(block: &[u8], len: usize, encoding: Encoding) -> Option<usize> {
-    let needed = record_len(len);
-    let fits = |entry: &Entry<'_>| entry.record - used(entry) >= needed;
-    entries(block, encoding).find(fits).map(|entry| entry.offset)
+    let (needed, end) = (record_len(len), encoding.end(block.len()));
+    let mut offset = 0;
+    while offset < end {
+        let header = u32_at(block, offset + 4);
+        let record = (header & 0xffff) as usize;
+        // Only an entry that is longer than the new one can have so much to spare.
+        if record >= needed
+            && record >= needed + used(u32_at(block, offset), (header >> 16 & 0xff) as usize)
+        {
+            return Some(offset);
+        }
+        offset += record;
+    }
+    None
 }
 
 /// Adds an entry at a place that [`room`] found.
@@ -152,7 +175,7 @@ pub(crate) fn insert(
     encoding: Encoding,
 ) {
     let old = entry(block, offset, encoding);
-    let (used, record) = (used(&old), old.record);
+    let (used, record) = (used(old.inode, old.name.len()), old.record);
     if used > 0 {
         put_u16(block, offset + 4, used as u16);
     }
@@ -168,14 +191,16 @@ fn write_entry(block: &mut [u8], at: usize, record: usize, name: &[u8], target: 
 }
 
 /// Removes the entry at `offset`: the one before takes its space.
-pub(crate) fn remove(block: &mut [u8], offset: usize, encoding: Encoding) {
+pub(crate) fn remove(block: &mut [u8], offset: usize) {
     let record = u16_at(block, offset + 4);
-    let before = entries(block, encoding)
-        .take_while(|entry| entry.offset < offset)
-        .last()
-        .map(|entry| (entry.offset, entry.record));
-    if let Some((before, len)) = before {
-        put_u16(block, before + 4, len as u16 + record);
+    let (mut before, mut at) = (None, 0);
+    while at < offset {
+        before = Some(at);
+        at += usize::from(u16_at(block, at + 4));
+    }
+    if let Some(before) = before {
+        let len = u16_at(block, before + 4);
+        put_u16(block, before + 4, len + record);
     }
     put_u32(block, offset, 0);
 }
