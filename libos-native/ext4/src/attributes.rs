@@ -1,6 +1,7 @@
 //! What `stat` tells and `chmod`, `chown`, `utimensat` change.
 use crate::error::{Error, Result};
 use crate::file_system::Ext4;
+use crate::inode::Node;
 use crate::layout::inode::{FileKind, Inode, Time};
 use serix_block::BlockDevice;
 
@@ -81,10 +82,10 @@ impl<D: BlockDevice> Ext4<D> {
     pub async fn attributes(&self, number: u32) -> Result<Attributes> {
         let node = self.node(number).await?;
         let body = node.body.read().await;
-        self.attributes_of(&body)
+        self.attributes_of(&node, &body)
     }
 
-    pub(crate) fn attributes_of(&self, body: &Inode) -> Result<Attributes> {
+    pub(crate) fn attributes_of(&self, node: &Node, body: &Inode) -> Result<Attributes> {
         let kind = body.kind().ok_or(Error::corrupt_inode("inode mode", body.number))?;
         let is_device = matches!(kind, FileKind::BlockDevice | FileKind::CharacterDevice);
         Ok(Attributes {
@@ -96,7 +97,8 @@ impl<D: BlockDevice> Ext4<D> {
             gid: body.gid,
             links: body.links.into(),
             size: body.size,
-            sectors: body.sectors,
+            // What is promised to pages that are not written yet counts as taken.
+            sectors: body.sectors + node.reservation.lock().promised() * self.sectors_per_block(),
             device: if is_device { body.device() } else { (0, 0) },
             accessed: body.accessed,
             modified: body.modified,

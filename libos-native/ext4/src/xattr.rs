@@ -63,7 +63,7 @@ impl<D: BlockDevice> Ext4<D> {
     /// # Errors
     /// `NoAttribute`, `NotSupported` for an unknown prefix, `Corrupt`, `Io`.
     pub async fn xattr(&self, number: u32, name: &[u8]) -> Result<Vec<u8>> {
-        let (prefix, rest) = split_name(name).ok_or(Error::NotSupported)?;
+        let (prefix, rest) = split_name(name)?;
         let node = self.node(number).await?;
         let body = node.body.read().await;
         let found = self.attribute_lists(&body).await?.take(prefix, rest);
@@ -92,7 +92,7 @@ impl<D: BlockDevice> Ext4<D> {
         value: &[u8],
         mode: XattrMode,
     ) -> Result<()> {
-        let (prefix, rest) = split_name(name).ok_or(Error::NotSupported)?;
+        let (prefix, rest) = split_name(name)?;
         self.check_writable()?;
         let node = self.node(number).await?;
         let mut body = node.body.write().await;
@@ -112,7 +112,7 @@ impl<D: BlockDevice> Ext4<D> {
     /// # Errors
     /// `NoAttribute`, `NotSupported` for an unknown prefix.
     pub async fn remove_xattr(&self, number: u32, name: &[u8]) -> Result<()> {
-        let (prefix, rest) = split_name(name).ok_or(Error::NotSupported)?;
+        let (prefix, rest) = split_name(name)?;
         self.check_writable()?;
         let node = self.node(number).await?;
         let mut body = node.body.write().await;

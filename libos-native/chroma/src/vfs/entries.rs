@@ -3,7 +3,7 @@ use super::lookup::{EntryChange, mark_deleted};
 use super::{Context, ResolveFlags, Vfs};
 use crate::mount::Location;
 use crate::node::Node;
-use crate::path::split_last;
+use crate::path::{NAME_MAX, split_last};
 use crate::{
     Access, Credentials, DeviceNumber, FileKind, NewInode, Owner, Page, VfsError, VfsResult,
 };
@@ -64,6 +64,9 @@ impl<P: Page> Vfs<P> {
             return Err(VfsError::NotDirectory);
         }
         directory.node.check(context.credentials, Access::EXECUTE)?;
+        if last.name.len() > NAME_MAX {
+            return Err(VfsError::NameTooLong);
+        }
         Ok(Parent { directory, name: last.name, has_slash: last.has_slash })
     }
 

@@ -20,6 +20,14 @@ impl Reservation {
         self.promised.is_empty() && self.window.is_none() && self.map == 0
     }
 
+    /// Blocks with a promise.
+    pub(crate) fn promised(&self) -> u64 {
+        if self.promised.is_empty() {
+            return 0;
+        }
+        self.promised.iter().map(|(start, end)| end - start).sum()
+    }
+
     /// A range was written: takes out what is left of its promises, and of the map's if no other
     /// range has any.
     pub(super) fn settle(&mut self, from: u64, to: u64) -> u64 {
@@ -111,7 +119,7 @@ mod tests {
         let mut reservation = Reservation::default();
         reservation.promise(10, 20);
         reservation.promise(15, 25);
-        assert_eq!(reservation.missing(0, 30), 15);
+        assert_eq!((reservation.missing(0, 30), reservation.promised()), (15, 15));
         assert_eq!(reservation.take(12, 14), 2);
         assert_eq!(reservation.take(0, 30), 13);
         assert!(reservation.is_empty());

@@ -1,5 +1,6 @@
 //! Extended attributes as stored: entries from the front, values from the back.
 use super::bytes::{put_u16, put_u32, u16_at, u32_at};
+use crate::error::Error;
 use alloc::vec::Vec;
 
 pub(crate) const MAGIC: u32 = 0xea02_0000;
@@ -9,9 +10,9 @@ pub(crate) const BLOCK_HEADER: usize = 32;
 pub(crate) const INODE_HEADER: usize = 4;
 const ENTRY: usize = 16;
 
-/// Beginnings of names, and the numbers that stand for them.
-const PREFIXES: [(u8, &[u8]); 4] =
-    [(1, b"user."), (4, b"trusted."), (6, b"security."), (7, b"system.")];
+/// Beginnings of names, and the numbers that stand for them. Those of access control lists are not
+/// among them: lists of others stay where they are, unseen, and none can be set.
+const PREFIXES: [(u8, &[u8]); 3] = [(1, b"user."), (4, b"trusted."), (6, b"security.")];
 
 /// An attribute; the name is without its prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,11 +22,15 @@ pub(crate) struct Attribute {
     pub(crate) value: Vec<u8>,
 }
 
-/// Splits a full name into the prefix's number and the rest.
-pub(crate) fn split_name(full: &[u8]) -> Option<(u8, &[u8])> {
+/// Splits a full name into the prefix's number and the rest; `NotSupported` for an unknown prefix,
+/// `Invalid` for nothing behind it.
+pub(crate) fn split_name(full: &[u8]) -> Result<(u8, &[u8]), Error> {
     let found = PREFIXES.iter().find(|(_, prefix)| full.starts_with(prefix));
-    let (number, rest) = found.map(|(number, prefix)| (*number, &full[prefix.len()..]))?;
-    (!rest.is_empty() && rest.len() <= 255).then_some((number, rest))
+    let (number, prefix) = found.ok_or(Error::NotSupported)?;
+    match &full[prefix.len()..] {
+        rest @ [_, ..] if rest.len() <= 255 => Ok((*number, rest)),
+        _ => Err(Error::Invalid),
+    }
 }
 
 /// The full name, if the prefix is known.
@@ -158,7 +163,8 @@ mod tests {
         let (prefix, rest) = split_name(b"user.color").expect("known prefix");
         let attribute = Attribute { prefix, name: rest.to_vec(), value: Vec::new() };
         assert_eq!(full_name(&attribute).expect("known prefix"), b"user.color");
-        assert!(split_name(b"user.").is_none() && split_name(b"other.x").is_none());
+        assert_eq!(split_name(b"user."), Err(crate::Error::Invalid));
+        assert_eq!(split_name(b"other.x"), Err(crate::Error::NotSupported));
     }
 
     #[test]

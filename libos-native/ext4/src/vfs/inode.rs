@@ -72,14 +72,14 @@ impl<D: BlockDevice> Inode<D::Page> for VolumeInode<D> {
     fn metadata(&self) -> Reply<'_, Metadata> {
         let block_size = self.shared.fs.statistics_block_size();
         if let Some(body) = self.node.body.try_read() {
-            let found = self.shared.fs.attributes_of(&body);
+            let found = self.shared.fs.attributes_of(&self.node, &body);
             return Reply::Ready(
                 found.map(|found| convert::metadata(&found, block_size)).map_err(error),
             );
         }
         Reply::later(async move {
             let body = self.node.body.read().await;
-            let found = self.shared.fs.attributes_of(&body).map_err(error)?;
+            let found = self.shared.fs.attributes_of(&self.node, &body).map_err(error)?;
             Ok(convert::metadata(&found, block_size))
         })
     }

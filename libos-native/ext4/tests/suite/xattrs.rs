@@ -18,7 +18,10 @@ fn set_replaced_and_removed() {
         assert_eq!(set("user.small", 1, XattrMode::Create), Err(Error::Exists));
         assert_eq!(set("user.none", 1, XattrMode::Replace), Err(Error::NoAttribute));
         assert_eq!(set("user.huge", 5000, XattrMode::Any), Err(Error::NoSpace));
-        assert_eq!(set("strange.name", 1, XattrMode::Any), Err(Error::NotSupported));
+        for name in ["strange.name", "system.posix_acl_access", "system.posix_acl_default"] {
+            assert_eq!(set(name, 1, XattrMode::Any), Err(Error::NotSupported));
+        }
+        assert_eq!(set("user.", 1, XattrMode::Any), Err(Error::Invalid));
         set("user.small", 200, XattrMode::Replace).expect("moves to the block");
         assert_eq!(block_on(fs.xattr(file, b"user.small")), Ok(vec![b'v'; 200]));
         block_on(fs.remove_xattr(file, b"trusted.t")).expect("remove");
