@@ -28,6 +28,10 @@ pub(crate) struct Options {
     /// Only the tests of the whole system, in QEMU
     #[arg(long)]
     guest: bool,
+    /// The long runs of the file system instead: about two hours (with SERIX_LINUX, a folder of
+    /// `vmlinuz` and `initrd`, Linux judges too)
+    #[arg(long)]
+    long: bool,
     /// Only tests whose name holds this
     filter: Option<String>,
     /// Name the guest tests and run none
@@ -50,11 +54,11 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let mut tally = Tally::new(is_ci);
     let filter = options.filter.as_deref();
     if !options.guest {
-        host::run(&places, filter, &mut tally)?;
+        host::run(&places, (filter, options.long), &mut tally)?;
     }
     if !options.host && guest::names().any(|name| guest::is_wanted(name, filter)) {
         let binaries = build_guest(&places)?;
-        guest::run(&places, &binaries, filter, &mut tally)?;
+        guest::run(&places, &binaries, (filter, options.long), &mut tally)?;
     }
     println!("{}", tally.summary());
     Ok(tally.is_good())

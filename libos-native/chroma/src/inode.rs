@@ -37,6 +37,22 @@ pub struct Statistics {
     pub id: u64,
 }
 
+/// Pages of a file, one behind the other.
+#[derive(Clone, Debug)]
+pub struct PageRun<P> {
+    /// Index of the first one.
+    pub first: u64,
+    /// The pages.
+    pub pages: Vec<P>,
+}
+
+impl<P> PageRun<P> {
+    /// Where the bytes of the run end in a file that is `size` bytes long.
+    pub fn end(&self, size: u64) -> u64 {
+        size.min((self.first + self.pages.len() as u64) * crate::PAGE_SIZE as u64)
+    }
+}
+
 /// A mounted file system.
 pub trait FileSystem<P: Page>: Send + Sync + 'static {
     /// The type's name as in `/proc/mounts`.
@@ -260,6 +276,17 @@ pub trait Inode<P: Page>: Send + Sync + 'static {
     fn write_pages<'a>(&'a self, first: u64, pages: &'a [P], end: u64) -> Reply<'a, ()> {
         let _ = (first, pages, end);
         Reply::fail(VfsError::NotSupported)
+    }
+
+    /// Stores several runs of pages, in the order of the file, as [`Self::write_pages`] does each. `end`
+    /// is that of the last one. Who can have them under way together does.
+    fn write_runs<'a>(&'a self, runs: &'a [PageRun<P>], end: u64) -> Reply<'a, ()> {
+        Reply::later(async move {
+            for run in runs {
+                self.write_pages(run.first, &run.pages, run.end(end)).await?;
+            }
+            Ok(())
+        })
     }
 
     /// Reserves space for new data in `count` pages from `first` on, before the cache takes it, so

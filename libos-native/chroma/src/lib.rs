@@ -37,7 +37,7 @@ pub use credentials::{Access, Credentials};
 pub use error::{VfsError, VfsResult};
 pub use file::{File, Seek};
 pub use inode::{
-    AllocateMode, DirectoryEntry, DirectorySink, Extent, FileSystem, Inode, OpenIntent,
+    AllocateMode, DirectoryEntry, DirectorySink, Extent, FileSystem, Inode, OpenIntent, PageRun,
     RenameFlags, Statistics, XattrMode,
 };
 pub use metadata::{

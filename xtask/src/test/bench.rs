@@ -23,6 +23,7 @@ pub(super) struct Bench {
     xtask: PathBuf,
     source: PathBuf,
     limit: Duration,
+    long: bool,
 }
 
 /// How a command ended.
@@ -49,7 +50,17 @@ impl Bench {
         create_folder(&folder)?;
         let xtask = this_program()?;
         let source = places.source.clone();
-        Ok(Self { folder, binaries: binaries.to_owned(), xtask, source, limit })
+        Ok(Self { folder, binaries: binaries.to_owned(), xtask, source, limit, long: false })
+    }
+
+    /// For a long run, if that is asked for.
+    pub(super) fn lengthened(self, long: bool) -> Self {
+        Self { long, ..self }
+    }
+
+    /// Whether the test is to do all it can.
+    pub(super) fn is_long(&self) -> bool {
+        self.long
     }
 
     /// The path of a file of this test.

@@ -55,7 +55,7 @@ pub(super) fn is_wanted(name: &str, filter: Option<&str>) -> bool {
 pub(super) fn run(
     places: &Places,
     binaries: &Path,
-    filter: Option<&str>,
+    (filter, long): (Option<&str>, bool),
     tally: &mut Tally,
 ) -> Result<()> {
     // The first run makes the root image and says so; the tests' own standard errors are theirs alone.
@@ -64,14 +64,15 @@ pub(super) fn run(
     if ran.status != Some(0) {
         println!("the first run failed: {ran}");
     }
-    let tests: Vec<_> = rows::all().filter(|test| is_wanted(test.name, filter)).collect();
+    let all: Vec<_> = if long { rows::long().collect() } else { rows::all().collect() };
+    let tests: Vec<_> = all.into_iter().filter(|test| is_wanted(test.name, filter)).collect();
     let (next, tally) = (AtomicUsize::new(0), Mutex::new(tally));
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
                 while let Some(test) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let start = Instant::now();
-                    let verdict = verdict(test, places, binaries);
+                    let verdict = verdict(test, places, binaries, long);
                     let mut tally = tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     tally.add(test.name, &verdict, start.elapsed());
                 }
@@ -81,10 +82,11 @@ pub(super) fn run(
     Ok(())
 }
 
-fn verdict(test: &Test, places: &Places, binaries: &Path) -> Verdict {
+fn verdict(test: &Test, places: &Places, binaries: &Path, long: bool) -> Verdict {
     let limit = Duration::from_secs(test.seconds);
     let bench = Bench::new(places, binaries, test.name, limit);
     let result = bench.and_then(|bench| {
+        let bench = bench.lengthened(long);
         let folder = bench.file("");
         (test.body)(bench).map(|()| folder)
     });

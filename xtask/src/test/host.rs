@@ -12,19 +12,34 @@ use crate::places::Places;
 
 /// For building and running all of them.
 const LIMIT: Duration = Duration::from_secs(25 * 60);
+/// For the long runs.
+const LONG_LIMIT: Duration = Duration::from_secs(4 * 60 * 60);
+/// What asks the suites for their long runs.
+const LONG: &str = "SERIX_LONG";
 
-/// Runs them; what cargo says is shown as it comes.
-pub(super) fn run(places: &Places, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
+/// Runs them, or the long runs of those that have some; what cargo says is shown as it comes.
+pub(super) fn run(
+    places: &Places,
+    (filter, long): (Option<&str>, bool),
+    tally: &mut Tally,
+) -> Result<()> {
     let start = Instant::now();
-    let mut command = Cargo::new(places).command(&["test", "--workspace", "--no-fail-fast"]);
+    let words: &[&str] =
+        if long { &["test", "--release", "-p", "serix-ext4"] } else { &["test", "--workspace"] };
+    let mut command = Cargo::new(places).command(words);
     // A test that cannot be run passes, and says `SKIP name: reason`.
-    command.args(filter).args(["--", "--show-output"]).stdout(Stdio::piped());
+    command.arg("--no-fail-fast").args(filter).args(["--", "--show-output"]);
+    command.stdout(Stdio::piped());
+    if long {
+        command.env(LONG, "1");
+    }
+    let limit = if long { LONG_LIMIT } else { LIMIT };
     let mut cargo = command.spawn().context("cannot start cargo")?;
     let stdout = cargo.stdout.take().context("cargo has no standard output")?;
     let reader = std::thread::spawn(move || read(stdout));
-    let status = wait(&mut cargo, start)?;
+    let status = wait(&mut cargo, start, limit)?;
     let Some(status) = status else {
-        let text = format!("no end after {} minutes", LIMIT.as_secs() / 60);
+        let text = format!("no end after {} minutes", limit.as_secs() / 60);
         tally.add("host", &Verdict::Failed(text), start.elapsed());
         return Ok(());
     };
@@ -40,8 +55,12 @@ pub(super) fn run(places: &Places, filter: Option<&str>, tally: &mut Tally) -> R
     Ok(())
 }
 
-fn wait(cargo: &mut Child, start: Instant) -> Result<Option<std::process::ExitStatus>> {
-    while start.elapsed() < LIMIT {
+fn wait(
+    cargo: &mut Child,
+    start: Instant,
+    limit: Duration,
+) -> Result<Option<std::process::ExitStatus>> {
+    while start.elapsed() < limit {
         if let Some(status) = cargo.try_wait()? {
             return Ok(Some(status));
         }

@@ -2,15 +2,18 @@
 //!
 //! A page that could not be written stays dirty, so that its data is not lost while the machine
 //! runs, and every later sync of it fails again.
-use super::PageCache;
+use super::{Mapping, PageCache};
 use crate::node::Node;
-use crate::{MetadataChange, Timestamp, VfsResult};
+use crate::{MetadataChange, PageRun, Timestamp, VfsResult};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ops::Range;
-use serix_block::{PAGE_SIZE, Page};
+use serix_block::Page;
 
 /// Most pages in one request to a file system: 1 MiB.
 const RUN_PAGES: usize = 256;
+/// Most runs in one request.
+const BATCH_RUNS: usize = 16;
 
 impl<P: Page> PageCache<P> {
     /// Enters a node in the list of those with something to write.
@@ -93,16 +96,19 @@ impl<P: Page> PageCache<P> {
         }
         let _guard = node.flushing.lock().await;
         let mut range = range;
-        while let Some((first, pages)) = mapping.take_dirty_run(&range, RUN_PAGES) {
-            let behind = first + pages.len() as u64;
-            let end = mapping.size().min(behind * PAGE_SIZE as u64);
-            let run = Run { cache: self, node, first, count: pages.len(), is_written: false };
-            node.inode().write_pages(first, &pages, end).await?;
-            run.written();
-            if mapping.settle_run(first, &pages, &*self.source) {
-                self.enlist(node);
+        loop {
+            let batch = Batch::take(self, node, mapping, &mut range);
+            let Some(last) = batch.runs.last() else { break };
+            let end = last.end(mapping.size());
+            match &*batch.runs {
+                [run] => node.inode().write_pages(run.first, &run.pages, end).await?,
+                runs => node.inode().write_runs(runs, end).await?,
             }
-            range.start = behind;
+            for run in batch.written() {
+                if mapping.settle_run(run.first, &run.pages, &*self.source) {
+                    self.enlist(node);
+                }
+            }
         }
         flush_times(node).await
     }
@@ -121,30 +127,44 @@ pub(crate) async fn flush_times<P: Page>(node: &Node<P>) -> VfsResult<()> {
     Ok(())
 }
 
-/// A run on its way; unless it is written its pages become dirty again.
-struct Run<'a, P: Page> {
+/// Runs on their way; unless they are written their pages become dirty again.
+struct Batch<'a, P: Page> {
     cache: &'a PageCache<P>,
     node: &'a Arc<Node<P>>,
-    first: u64,
-    count: usize,
-    is_written: bool,
+    runs: Vec<PageRun<P>>,
 }
 
-impl<P: Page> Run<'_, P> {
-    fn written(mut self) {
-        self.is_written = true;
+impl<'a, P: Page> Batch<'a, P> {
+    /// Takes the first dirty runs of a range, and them off the range.
+    fn take(
+        cache: &'a PageCache<P>,
+        node: &'a Arc<Node<P>>,
+        mapping: &Mapping<P>,
+        range: &mut Range<u64>,
+    ) -> Self {
+        let (mut runs, mut left) = (Vec::new(), RUN_PAGES);
+        while runs.len() < BATCH_RUNS && left > 0 {
+            let Some((first, pages)) = mapping.take_dirty_run(range, left) else { break };
+            range.start = first + pages.len() as u64;
+            left -= pages.len();
+            runs.push(PageRun { first, pages });
+        }
+        Self { cache, node, runs }
+    }
+
+    fn written(mut self) -> Vec<PageRun<P>> {
+        core::mem::take(&mut self.runs)
     }
 }
 
-impl<P: Page> Drop for Run<'_, P> {
+impl<P: Page> Drop for Batch<'_, P> {
     fn drop(&mut self) {
         let Ok(mapping) = self.node.mapping() else { return };
-        if self.is_written {
-            return;
-        }
         let mut is_first = false;
-        for index in self.first..self.first + self.count as u64 {
-            is_first |= mapping.mark_dirty(index, false);
+        for run in &self.runs {
+            for index in run.first..run.first + run.pages.len() as u64 {
+                is_first |= mapping.mark_dirty(index, false);
+            }
         }
         if is_first {
             self.cache.enlist(self.node);

@@ -15,6 +15,8 @@ use serix_block::{BlockDevice, PAGE_SIZE, Page};
 
 /// Runs that one transaction enters, at most.
 const RUNS_PER_STEP: usize = 8;
+/// Runs that one step sends, at most.
+const SENT_PER_STEP: usize = 16;
 /// Longest window ahead of a file's end, in blocks.
 const MAX_WINDOW: u32 = 8192;
 /// Bytes that a file must have to get a window: most files stay smaller, and blocks held for what
@@ -34,9 +36,25 @@ enum Piece<'f, D: BlockDevice> {
 /// Pieces of one step.
 struct Step<'f, D: BlockDevice> {
     pieces: Vec<Piece<'f, D>>,
+    /// Pieces that change the map.
+    changes: usize,
     transfers: Vec<Transfer<D::Page>>,
     budget: Budget<'f, D>,
     /// The logical block behind the last piece.
+    end: u64,
+}
+
+impl<D: BlockDevice> Step<'_, D> {
+    fn is_full(&self) -> bool {
+        self.changes == RUNS_PER_STEP || self.pieces.len() >= SENT_PER_STEP
+    }
+}
+
+/// Pages of a file, and the logical blocks of them that are still to be written.
+struct Work<'p, P: Page> {
+    first: u64,
+    pages: Cow<'p, [P]>,
+    at: u64,
     end: u64,
 }
 
@@ -111,27 +129,59 @@ impl<D: BlockDevice> Ext4<D> {
         pages: &[D::Page],
         size: u64,
     ) -> Result<()> {
+        self.write_runs(number, [(first, pages)].into_iter(), size).await
+    }
+
+    /// Stores several runs of pages, as [`Self::write_pages`] does each; they are in the order of the
+    /// file, and those that have their blocks already are sent together.
+    ///
+    /// # Errors
+    /// As [`Self::write_pages`].
+    pub async fn write_runs<'p>(
+        &self,
+        number: u32,
+        runs: impl Iterator<Item = (u64, &'p [D::Page])> + Send,
+        size: u64,
+    ) -> Result<()>
+    where
+        D::Page: 'p,
+    {
         self.check_writable()?;
         let node = self.file(number).await?;
         let _writer = node.writer.lock().await;
-        let block = self.disk.block_size() as u64;
-        let size = size.min((first + pages.len() as u64) * PAGE_SIZE as u64);
-        self.check_size(&*node.body.read().await, size)?;
-        let start = first * self.blocks_per_page();
-        let end = size.div_ceil(block);
-        let pages = &*self.with_clean_tail(first, pages, size)?;
-        let mut at = start;
-        while at < end {
-            let step = self.plan(&node, first, pages, at, end).await?;
-            at = step.end;
-            self.disk.transfer_all(&step.transfers, Direction::Write).await?;
-            self.enter_step(&node, step, size.min(at * block)).await?;
+        let mut works = Vec::new();
+        for (first, pages) in runs {
+            let size = size.min((first + pages.len() as u64) * PAGE_SIZE as u64);
+            self.check_size(&*node.body.read().await, size)?;
+            works.push(self.work(first, pages, size)?);
         }
-        // What is still promised for these pages was not needed.
-        let all = start + pages.len() as u64 * self.blocks_per_page();
+        let mut done = 0;
+        while let Some(work) = works.get(done) {
+            if work.at >= work.end {
+                self.settle_promises(&node, work);
+                done += 1;
+                continue;
+            }
+            let step = self.plan(&node, &mut works[done..]).await?;
+            let size = size.min(step.end * self.disk.block_size() as u64);
+            self.disk.transfer_all(&step.transfers, Direction::Write).await?;
+            self.enter_step(&node, step, size).await?;
+        }
+        Ok(())
+    }
+
+    fn work<'p>(&self, first: u64, pages: &'p [D::Page], size: u64) -> Result<Work<'p, D::Page>> {
+        let pages = self.with_clean_tail(first, pages, size)?;
+        let end = size.div_ceil(self.disk.block_size() as u64);
+        Ok(Work { first, pages, at: first * self.blocks_per_page(), end })
+    }
+
+    /// What is still promised for pages that are written was not needed.
+    fn settle_promises(&self, node: &Node, work: &Work<'_, D::Page>) {
+        let start = work.first * self.blocks_per_page();
+        let all = start + work.pages.len() as u64 * self.blocks_per_page();
         let unused = node.reservation.lock().settle(start, all);
         crate::allocator::add(&self.counts.available, unused as i64);
-        Ok(())
     }
 
     /// The pages with zeroes behind the end of the file, so that it may grow later. A page that
@@ -160,47 +210,64 @@ impl<D: BlockDevice> Ext4<D> {
         Ok(Cow::Owned(owned))
     }
 
-    /// Chooses blocks for the runs from `at` on, as many as one step takes.
-    async fn plan(
-        &self,
-        node: &Node,
-        first: u64,
-        pages: &[D::Page],
-        mut at: u64,
-        end: u64,
-    ) -> Result<Step<'_, D>> {
+    /// Chooses blocks for what is to be written, as much as one step takes. What the map may grow by
+    /// is known for runs one behind the other, so all changes of a step are of one work.
+    async fn plan(&self, node: &Node, works: &mut [Work<'_, D::Page>]) -> Result<Step<'_, D>> {
         let body = node.body.read().await;
+        let (pieces, transfers) = (Vec::new(), Vec::new());
         let budget = self.empty_budget();
-        let mut step = Step { pieces: Vec::new(), transfers: Vec::new(), budget, end: at };
-        let mut goal = self.goal_before(&body, at).await?;
-        while at < end && step.pieces.len() < RUNS_PER_STEP {
-            let run = self.map(&body, at as u32).await?.up_to(end);
-            let (run, physical, piece) = match run.state {
-                State::Written(physical) => (run, physical, Piece::Overwritten),
-                State::Unwritten(physical) => (run, physical, Piece::Filled(run)),
-                State::Hole => {
-                    let is_end = run.end() == end;
-                    let claim = self.choose(node, &step.budget, run, goal, is_end).await?;
-                    let run = run.up_to(at + u64::from(claim.len));
-                    (run, claim.start, Piece::New(run.logical, claim))
-                }
-            };
-            self.transfers(first, pages, run, physical, &mut step.transfers);
-            step.pieces.push(piece);
-            goal = physical + run.len;
-            at = run.end();
+        let mut step = Step { pieces, changes: 0, transfers, budget, end: 0 };
+        for work in works {
+            self.plan_work(node, &body, work, &mut step).await?;
+            if step.changes > 0 || step.is_full() {
+                break;
+            }
         }
-        step.end = at;
         self.pay_for_map(node, &body, &step).await?;
         Ok(step)
     }
 
+    async fn plan_work<'f>(
+        &'f self,
+        node: &Node,
+        body: &Inode,
+        work: &mut Work<'_, D::Page>,
+        step: &mut Step<'f, D>,
+    ) -> Result<()> {
+        let mut goal = None;
+        while work.at < work.end && !step.is_full() {
+            let run = self.map(body, work.at as u32).await?.up_to(work.end);
+            let (run, physical, piece) = match run.state {
+                State::Written(physical) => (run, physical, Piece::Overwritten),
+                State::Unwritten(physical) => (run, physical, Piece::Filled(run)),
+                State::Hole => {
+                    let goal = match goal {
+                        Some(goal) => goal,
+                        None => self.goal_before(body, work.at).await?,
+                    };
+                    let is_end = run.end() == work.end;
+                    let claim = self.choose(node, &step.budget, run, goal, is_end).await?;
+                    let run = run.up_to(work.at + u64::from(claim.len));
+                    (run, claim.start, Piece::New(run.logical, claim))
+                }
+            };
+            self.transfers(work.first, &work.pages, run, physical, &mut step.transfers);
+            step.changes += usize::from(!matches!(piece, Piece::Overwritten));
+            step.pieces.push(piece);
+            goal = Some(physical + run.len);
+            work.at = run.end();
+        }
+        step.end = work.at;
+        Ok(())
+    }
+
     /// Promises what entering a step may add to the map.
     async fn pay_for_map(&self, node: &Node, body: &Inode, step: &Step<'_, D>) -> Result<()> {
-        let overwritten = |piece: &&Piece<'_, D>| !matches!(piece, Piece::Overwritten);
-        let changes = step.pieces.iter().filter(overwritten).count() as u64;
+        if step.changes == 0 {
+            return Ok(());
+        }
         let blocks = step.transfers.iter().map(|transfer| u64::from(transfer.count)).sum();
-        let needed = self.map_growth(body, changes, blocks);
+        let needed = self.map_growth(body, step.changes as u64, blocks);
         let before = core::mem::take(&mut node.reservation.lock().map);
         step.budget.add(before);
         let promise = self.promise(needed.saturating_sub(before)).await?;
@@ -285,12 +352,11 @@ impl<D: BlockDevice> Ext4<D> {
 
     /// The data of a step are on their way: its blocks become the file's, in one transaction.
     async fn enter_step(&self, node: &Node, step: Step<'_, D>, size: u64) -> Result<()> {
-        let changes = step.pieces.iter().any(|piece| !matches!(piece, Piece::Overwritten));
-        let mut body = node.body.write().await;
-        if !changes && size <= body.size {
+        if step.changes == 0 && size <= node.body.read().await.size {
             return Ok(());
         }
-        let handle = self.begin(step.pieces.len() * STEP_CREDITS / 4 + STEP_CREDITS).await?;
+        let mut body = node.body.write().await;
+        let handle = self.begin(step.changes * STEP_CREDITS / 4 + STEP_CREDITS).await?;
         let outcome = self.enter_pieces(&handle, &mut body, step, size).await;
         node.note_change(handle.transaction(), true);
         handle.finish(outcome)

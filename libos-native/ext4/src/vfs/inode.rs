@@ -11,7 +11,7 @@ use core::any::Any;
 use serix_block::BlockDevice;
 use serix_chroma::{
     AllocateMode, DirectoryEntry, DirectorySink, Extent, Inode, Metadata, MetadataChange, NewInode,
-    Owner, RenameFlags, Reply, VfsError, XattrMode,
+    Owner, PageRun, RenameFlags, Reply, VfsError, XattrMode,
 };
 
 /// An open inode. The node's count of openings has one for each of these.
@@ -174,6 +174,13 @@ impl<D: BlockDevice> Inode<D::Page> for VolumeInode<D> {
     fn write_pages<'a>(&'a self, first: u64, pages: &'a [D::Page], end: u64) -> Reply<'a, ()> {
         Reply::later(async move {
             self.shared.fs.write_pages(self.number(), first, pages, end).await.map_err(error)
+        })
+    }
+
+    fn write_runs<'a>(&'a self, runs: &'a [PageRun<D::Page>], end: u64) -> Reply<'a, ()> {
+        Reply::later(async move {
+            let parts = runs.iter().map(|run| (run.first, &*run.pages));
+            self.shared.fs.write_runs(self.number(), parts, end).await.map_err(error)
         })
     }
 

@@ -6,6 +6,7 @@ mod fork;
 mod isolation;
 mod keep;
 mod paths;
+mod power_loss;
 mod programs;
 mod stdio;
 
@@ -17,6 +18,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Test> {
         stdio::TESTS,
         files::TESTS,
         keep::TESTS,
+        power_loss::TESTS,
         programs::TESTS,
         fork::TESTS,
         isolation::TESTS,
@@ -24,4 +26,9 @@ pub(super) fn all() -> impl Iterator<Item = &'static Test> {
         bad_input::TESTS,
     ];
     rows.into_iter().flatten()
+}
+
+/// Those that do more in a long run.
+pub(super) fn long() -> impl Iterator<Item = &'static Test> {
+    power_loss::TESTS.iter()
 }

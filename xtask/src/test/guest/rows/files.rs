@@ -6,12 +6,14 @@ use anyhow::{Context, Result, ensure};
 
 use super::super::super::bench::Bench;
 use super::super::Test;
+use super::programs::{add, compile_c};
 
 pub(super) const TESTS: &[Test] = &[
     Test { name: "2-dd-sync-md5sum", seconds: 300, body: dd },
     Test { name: "2-tree-of-2000-files", seconds: 300, body: tree },
     Test { name: "2-busybox-is-the-packages", seconds: 60, body: busybox },
     Test { name: "2-big-file-small-memory", seconds: 300, body: big_file },
+    Test { name: "2-file-calls", seconds: 120, body: file_calls },
 ];
 
 fn dd(bench: Bench) -> Result<()> {
@@ -93,4 +95,13 @@ fn big_file(bench: Bench) -> Result<()> {
     let add = format!("{}:/big", big.to_str().context("a path in UTF-8")?);
     let ran = bench.script(&["--mem", "64M", "--add", &add], "md5sum < /big")?;
     ran.expect(&make.text(), 0)
+}
+
+/// The program knows what Linux on ext4 answers.
+fn file_calls(bench: Bench) -> Result<()> {
+    let program = compile_c(&bench, "file_calls", include_str!("../programs/file_calls.c"))?;
+    let ran = bench.run(&["--add", &add(&program)?], &["/bin/file_calls", "/"], b"")?;
+    ran.expect_status(0)?;
+    ensure!(ran.text().ends_with(" tried, 0 failed\n"), "{ran}");
+    Ok(())
 }
