@@ -1,5 +1,7 @@
 //! Random operations against a model in memory, then everybody compares.
-use crate::common::{MODERN, Mounted, Scratch, check_clean, debugfs, long, mkfs, mount, options};
+use crate::common::{
+    MODERN, Mounted, Scratch, check_clean, debugfs, long, mkfs, mount, options, pages_of,
+};
 use crate::random::Random;
 use serix_block::BlockDevice;
 use serix_block::host::{HostPage, MemoryDisk, block_on};
@@ -171,7 +173,7 @@ impl<D: BlockDevice<Page = HostPage>> Pair<D> {
             80..85 => self.hard_link(),
             85..95 => self.check_one(),
             95..97 => block_on(self.mounted.0.sync()),
-            _ => self.write(),
+            _ => self.scatter(),
         };
         outcome.map_or_else(Outcome::Failed, |()| Outcome::Done)
     }
@@ -260,6 +262,28 @@ impl<D: BlockDevice<Page = HostPage>> Pair<D> {
             content.resize(end, 0);
         }
         content[offset as usize..end].copy_from_slice(&bytes);
+        Ok(())
+    }
+
+    /// Writes a few pages, far from one another or not, in one request, as a cache does.
+    fn scatter(&mut self) -> Result<(), Error> {
+        let Some((number, inode)) = self.file() else { return Ok(()) };
+        let mut content = self.bytes_mut(number).clone();
+        let mut indices: Vec<u64> =
+            (0..2 + self.random.below(20)).map(|_| self.random.below(MAX_SIZE / 4096)).collect();
+        indices.sort_unstable();
+        indices.dedup();
+        let byte = self.random.next() as u8;
+        let size = content.len().max((indices[indices.len() - 1] as usize + 1) * 4096);
+        content.resize(size, 0);
+        let pages: Vec<_> = indices.iter().map(|_| pages_of(&[byte; 4096])).collect();
+        for index in &indices {
+            block_on(self.mounted.0.prepare_write(inode, *index, 1))?;
+            content[*index as usize * 4096..][..4096].fill(byte);
+        }
+        let runs = indices.iter().zip(&pages).map(|(index, pages)| (*index, &pages[..]));
+        block_on(self.mounted.0.write_runs(inode, runs, size as u64))?;
+        *self.bytes_mut(number) = content;
         Ok(())
     }
 

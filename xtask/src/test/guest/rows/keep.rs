@@ -55,7 +55,7 @@ fn power_off(bench: Bench) -> Result<()> {
 }
 
 /// The root partition of a disk image, as e2fsprogs wants it named.
-pub(super) fn partition(image: &Path) -> OsString {
+fn partition(image: &Path) -> OsString {
     let mut name = OsString::from(image);
     name.push("?offset=1048576");
     name
