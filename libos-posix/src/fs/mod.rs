@@ -8,7 +8,7 @@ mod proc;
 mod setup;
 
 pub use context::{At, Context, Places};
-pub use disk::disk_file_system;
+pub use disk::{disk_of, mount_disk};
 pub use setup::{memory_file, memory_root, new_file_system, shut_down, start};
 
 use crate::file::Page;

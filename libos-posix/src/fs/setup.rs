@@ -1,5 +1,5 @@
 //! The tree of a session: its root, `/dev`, `/proc`, and the file systems that `mount` makes.
-use super::{VFS, proc, vfs};
+use super::{VFS, disk, proc, vfs};
 use crate::file::description::File;
 use crate::file::{self, Page};
 use crate::memory::{self, SessionFrames};
@@ -117,7 +117,7 @@ async fn fill_devices() -> VfsResult<()> {
     ] {
         vfs().symlink(vfs().root_context(&credentials), target, name).await?;
     }
-    Ok(())
+    disk::make_nodes().await
 }
 
 /// The file system that `mount` makes of a type and its options.

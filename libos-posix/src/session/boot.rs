@@ -45,6 +45,12 @@ pub struct Disk {
     pub writable: bool,
 }
 
+/// The disks that the session was given, in the manifest's order.
+#[must_use]
+pub fn disks() -> &'static [Disk] {
+    DISKS.get().map_or(&[], Vec::as_slice)
+}
+
 /// Makes process 1 and its thread, which goes on in [`boot`].
 pub fn start(manifest: &[u8], tokens: &[NamedToken], place: Place) -> Arc<Thread> {
     let options = match Options::parse(manifest) {
@@ -110,7 +116,7 @@ fn start_io() -> core::result::Result<(), String> {
 }
 
 fn start_files() -> core::result::Result<(), String> {
-    let root = DISKS.get().and_then(|disks| disks.iter().find(|disk| disk.name == b"root"));
+    let root = disks().iter().find(|disk| disk.name == b"root");
     let started = sched::block_on(async {
         match root {
             Some(disk) => {

@@ -4,7 +4,7 @@ mod log;
 mod options;
 mod root;
 
-pub use boot::{Disk, boot, finish, start};
+pub use boot::{Disk, boot, disks, finish, start};
 pub(crate) use log::oops;
 pub use log::{log_line, trace_line};
 pub use options::{Options, options};

@@ -9,5 +9,5 @@ use serix_chroma::{FileSystem, VfsResult};
 /// # Errors
 /// Those of the file system.
 pub(super) async fn mount(disk: &Disk) -> VfsResult<Arc<dyn FileSystem<Page>>> {
-    crate::fs::disk_file_system(disk.slot.0, disk.sectors, disk.writable).await
+    crate::fs::mount_disk(disk, disk.writable).await
 }

@@ -1,7 +1,7 @@
 //! Mounting and unmounting.
 use super::path::resolve;
 use crate::file::path_buffer::PathBuffer;
-use crate::file::{block_on, current};
+use crate::file::{Page, block_on, current};
 use crate::fs::{self, At, vfs};
 use crate::memory::UserAddress;
 use crate::{Errno, Result};
@@ -11,7 +11,7 @@ use linux_raw_sys::general::{
     AT_FDCWD, MNT_DETACH, MNT_EXPIRE, MNT_FORCE, MS_BIND, MS_MOVE, MS_NODEV, MS_NOEXEC, MS_NOSUID,
     MS_RDONLY, MS_REMOUNT, UMOUNT_NOFOLLOW,
 };
-use serix_chroma::{MountFlags, ResolveFlags};
+use serix_chroma::{FileKind, FileSystem, MountFlags, ResolveFlags};
 
 /// Linux' marker of old programs in the upper half of the flags.
 const MAGIC: u64 = 0xC0ED_0000;
@@ -67,11 +67,24 @@ pub fn mount(
     } else if flags & MS_MOVE != 0 {
         return Err(Errno::EINVAL);
     } else {
-        let file_system = fs::new_file_system(&kind, &data)?;
         let flags = mount_flags(flags);
+        let file_system = match &kind[..] {
+            b"ext4" => on_disk(&source, flags)?,
+            _ => fs::new_file_system(&kind, &data)?,
+        };
         block_on(vfs().mount(at.context(), &target, file_system, flags, &source))?;
     }
     Ok(0)
+}
+
+/// The file system on the disk that a path names.
+fn on_disk(source: &[u8], flags: MountFlags) -> Result<Arc<dyn FileSystem<Page>>> {
+    let place = resolve(AT_FDCWD, source, ResolveFlags::empty())?;
+    if place.node.kind() != FileKind::BlockDevice {
+        return Err(Errno::ENOTBLK);
+    }
+    let disk = fs::disk_of(place.node.device()).ok_or(Errno::ENXIO)?;
+    block_on(fs::mount_disk(disk, !flags.contains(MountFlags::READ_ONLY)))
 }
 
 /// `umount2`.

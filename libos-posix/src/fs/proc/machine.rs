@@ -1,5 +1,6 @@
 //! The files of `/proc` about the machine.
 use super::{Builder, ino};
+use crate::fs::disk::numbered;
 use crate::fs::vfs;
 use crate::memory;
 use crate::process as processes;
@@ -30,7 +31,7 @@ pub(super) fn add(builder: Builder) -> Builder {
         .text("filesystems", filesystems)
         .text("cmdline", || String::from("\n"))
         .text("devices", devices)
-        .text("partitions", || String::from("major minor  #blocks  name\n\n"))
+        .text("partitions", partitions)
         .text("swaps", || String::from("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"))
         .text("vmstat", vmstat)
         .folder("sys", ino(0, SYS), sys())
@@ -156,7 +157,7 @@ fn filesystems() -> String {
 }
 
 fn devices() -> String {
-    "Character devices:\n  1 mem\n  5 /dev/tty\n\nBlock devices:\n".to_string()
+    "Character devices:\n  1 mem\n  5 /dev/tty\n\nBlock devices:\n240 disk\n".to_string()
 }
 
 /// The kernel's counters since boot, of all sessions together: `NAME VALUE`, a line each.
@@ -176,6 +177,16 @@ fn counters() -> String {
         ("bad_tokens", &counters.bad_tokens),
     ] {
         let _ = writeln!(text, "{name} {}", counter.load(Ordering::Relaxed));
+    }
+    text
+}
+
+/// The session's disks; a block is 1 KiB.
+fn partitions() -> String {
+    let mut text = String::from("major minor  #blocks  name\n\n");
+    for (number, disk) in numbered() {
+        let (blocks, name) = (disk.sectors / 2, String::from_utf8_lossy(&disk.name));
+        let _ = writeln!(text, "{:4}  {:7} {blocks:10} {name}", number.major, number.minor);
     }
     text
 }

@@ -1,5 +1,6 @@
 //! Row 2: files, trees and streams of some size, with the host's busybox as the judge.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -14,6 +15,7 @@ pub(super) const TESTS: &[Test] = &[
     Test { name: "2-busybox-is-the-packages", seconds: 60, body: busybox },
     Test { name: "2-big-file-small-memory", seconds: 300, body: big_file },
     Test { name: "2-file-calls", seconds: 120, body: file_calls },
+    Test { name: "2-further-disk", seconds: 60, body: further_disk },
 ];
 
 fn dd(bench: Bench) -> Result<()> {
@@ -104,4 +106,27 @@ fn file_calls(bench: Bench) -> Result<()> {
     ran.expect_status(0)?;
     ensure!(ran.text().ends_with(" tried, 0 failed\n"), "{ran}");
     Ok(())
+}
+
+/// `--disk`: what the guest writes to a further disk is on it afterwards, for the next run and for the host.
+fn further_disk(bench: Bench) -> Result<()> {
+    let bench = bench.with_own_target()?;
+    bench.run(&["--keep"], &["true"], b"")?.expect("", 0)?;
+    let image = bench.file("further.img");
+    std::fs::copy(bench.file("target/serix/root.img"), &image)?;
+    let options = ["--disk", image.to_str().context("a path in UTF-8")?];
+    let script = "mkdir /d && mount -t ext4 /dev/disk1-serix-root /d && echo data > /d/f || exit 1; \
+                  mount -t ext4 /dev/disk1-serix-root /d 2>&1 | grep -c busy; \
+                  umount /d && ls /d; mount /dev/disk1-serix-root /d && cat /d/f; \
+                  grep -c disk1-serix-root /proc/partitions";
+    bench.script(&options, script)?.expect("1\ndata\n1\n", 0)?;
+    let script =
+        "mkdir /d && mount -t ext4 -o ro /dev/disk1-serix-root /d && cat /d/f; echo x > /d/g";
+    let again = bench.script(&options, script)?;
+    again.expect("data\n", 1)?;
+    again.expect_error("Read-only file system")?;
+    let words = ["-R", "cat /f"].map(OsStr::new);
+    let mut partition = image.into_os_string();
+    partition.push("?offset=1048576");
+    bench.host("/usr/sbin/debugfs", &[&words[..], &[&partition]].concat())?.expect("data\n", 0)
 }
