@@ -23,5 +23,6 @@ pub mod sched;
 pub mod session;
 pub mod signal;
 pub mod syscall;
+pub mod terminal;
 
 pub use errno::{Errno, Result};

@@ -3,6 +3,7 @@
 mod boot;
 mod manifest;
 mod options;
+mod terminal;
 mod watch;
 
 use std::path::PathBuf;
@@ -13,9 +14,10 @@ use anyhow::{Context, Result, ensure};
 
 pub(crate) use options::Options;
 use serix_manifest::Manifest;
+pub(crate) use terminal::lines;
 
 use crate::image::{self, Cached, Kept, Source};
-use crate::link::{Ends, Link};
+use crate::link::{Ends, Keys, Link};
 use crate::machine::{Accelerator, Drive, Follower, Machine, Qemu, RunFolder, write_header};
 use crate::places::{Places, create_folder};
 use crate::report::{Outcome, Progress, say};
@@ -47,6 +49,8 @@ pub(crate) fn run(options: &Options) -> u8 {
 struct Parts {
     qemu: Qemu,
     link: Link,
+    /// Ended before anything is said.
+    _raw: Option<terminal::Raw>,
     follower: Option<Follower>,
     _root: Option<Root>,
     folder: RunFolder,
@@ -104,9 +108,12 @@ fn prepare(
     write_header(log, places, &version, &qemu_path, &arguments)?;
     let follower = options.verbose.then(|| Follower::start(log)).transpose()?;
     progress.clear();
-    let link = Link::start(&machine.link, Ends::standard()?, notices)?;
+    let wanted = terminal::is_wanted(options);
+    let raw = if wanted { terminal::Raw::set()? } else { None };
+    let terminal = wanted.then_some(Keys { have_chord: raw.is_some() });
+    let link = Link::start(&machine.link, Ends::standard()?, terminal, notices)?;
     let qemu = Qemu::start(&qemu_path, &arguments, &folder)?;
-    Ok(Parts { qemu, link, follower, _root: root, folder })
+    Ok(Parts { qemu, link, _raw: raw, follower, _root: root, folder })
 }
 
 fn tools(options: &Options, places: &Places, progress: &mut Progress) -> Result<(PathBuf, String)> {

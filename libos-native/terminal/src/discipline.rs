@@ -20,7 +20,11 @@ impl Signals {
 
     /// The numbers.
     pub fn iter(self) -> impl Iterator<Item = u32> {
-        Self::ALL.into_iter().enumerate().filter(move |(at, _)| self.0 & 1 << at != 0).map(|(_, s)| s)
+        Self::ALL
+            .into_iter()
+            .enumerate()
+            .filter(move |(at, _)| self.0 & 1 << at != 0)
+            .map(|(_, s)| s)
     }
 }
 
@@ -252,6 +256,15 @@ impl Discipline {
         self.is_stopped_by_program = false;
         self.start();
         self.process_echoes();
+    }
+
+    /// Tells the other side to stop or to go on, by the characters for it (`TCIOFF`, `TCION`).
+    pub fn send_flow(&mut self, go_on: bool) {
+        let number = if go_on { linux::VSTART } else { linux::VSTOP };
+        let byte = self.settings.character(number);
+        if byte != DISABLED && self.output.len() < OUTPUT_MAX {
+            self.output.push_back(byte);
+        }
     }
 
     pub(crate) fn stop(&mut self) {

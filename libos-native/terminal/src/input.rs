@@ -46,7 +46,8 @@ impl Discipline {
 
     fn translate(&self, byte: u8) -> u8 {
         let byte = if self.settings.has_input(linux::ISTRIP) { byte & 0x7F } else { byte };
-        let lowers = self.settings.has_input(linux::IUCLC) && self.settings.has_local(linux::IEXTEN);
+        let lowers =
+            self.settings.has_input(linux::IUCLC) && self.settings.has_local(linux::IEXTEN);
         if lowers { to_lower(byte) } else { byte }
     }
 

@@ -36,7 +36,8 @@ impl Random {
     }
 
     fn byte(&mut self) -> u8 {
-        const USUAL: &[u8] = b"\x03\x04\x08\x11\x13\x15\x16\x17\x1a\x1c\x12\t\n\r\x7f\xff\xc3\xa4\x01 ";
+        const USUAL: &[u8] =
+            b"\x03\x04\x08\x11\x13\x15\x16\x17\x1a\x1c\x12\t\n\r\x7f\xff\xc3\xa4\x01 ";
         match self.next(3) {
             0 => b"abAB_9 .~"[self.next(9)],
             1 => USUAL[self.next(USUAL.len())],

@@ -8,11 +8,12 @@ use crate::fs::Location;
 use crate::memory::UserAddress;
 use crate::raw::user;
 use crate::sched;
+use crate::terminal::{Side, Terminal};
 use crate::{Errno, Result};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::task::Waker;
-use linux_raw_sys::general::{O_ACCMODE, O_APPEND, O_NONBLOCK, O_RDWR, O_WRONLY};
+use linux_raw_sys::general::{O_ACCMODE, O_APPEND, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY};
 use serix_chroma::{
     Destination, DeviceNumber, Events, FileKind, OpenFlags, Source, VfsError, VfsResult,
 };
@@ -30,6 +31,8 @@ pub enum Object {
     Event(EventCounter),
     /// Interest in other descriptions.
     Epoll(Epoll),
+    /// A side of a terminal.
+    Terminal(Arc<Terminal>, Side),
 }
 
 /// An open file description.
@@ -37,7 +40,7 @@ pub struct Description {
     object: Object,
     /// Status flags and access mode with the values of `open`.
     flags: AtomicU32,
-    /// Where a FIFO was found; files know it themselves.
+    /// Where a FIFO or terminal was found; files know it themselves.
     place: Option<Location>,
     /// It takes what is written without looking at it.
     is_sink: bool,
@@ -65,6 +68,19 @@ impl Description {
     #[must_use]
     pub fn of_fifo(pipe: Arc<Pipe>, end: End, place: Location, flags: u32) -> Arc<Self> {
         let object = Object::Pipe(pipe, end);
+        let flags = AtomicU32::new(flags);
+        Arc::new(Self { object, flags, place: Some(place), is_sink: false })
+    }
+
+    /// A side of the terminal at a place, which is open already.
+    #[must_use]
+    pub fn of_terminal(
+        terminal: Arc<Terminal>,
+        side: Side,
+        place: Location,
+        flags: u32,
+    ) -> Arc<Self> {
+        let object = Object::Terminal(terminal, side);
         let flags = AtomicU32::new(flags);
         Arc::new(Self { object, flags, place: Some(place), is_sink: false })
     }
@@ -133,6 +149,7 @@ impl Description {
             Object::Pipe(pipe, end) => pipe.poll(*end, interest, waker),
             Object::Event(counter) => counter.poll(interest, waker),
             Object::Epoll(epoll) => epoll.poll(interest, waker),
+            Object::Terminal(terminal, side) => terminal.poll(*side, interest, waker),
         }
     }
 
@@ -207,6 +224,13 @@ impl Description {
             Object::Pipe(..) => Err(Errno::EBADF),
             Object::Event(counter) => self.read_counter(counter, into),
             Object::Epoll(_) => Err(Errno::EINVAL),
+            Object::Terminal(..) if self.flags() & O_ACCMODE == O_WRONLY => Err(Errno::EBADF),
+            Object::Terminal(terminal, Side::Program) => {
+                terminal.read(into, self.is_non_blocking())
+            }
+            Object::Terminal(terminal, Side::Master) => {
+                terminal.read_master(into, self.is_non_blocking())
+            }
         }
     }
 
@@ -249,6 +273,20 @@ impl Description {
             Object::Pipe(..) => Err(Errno::EBADF),
             Object::Event(counter) => self.write_counter(counter, from),
             Object::Epoll(_) => Err(Errno::EINVAL),
+            Object::Terminal(terminal, side) => self.write_terminal(terminal, *side, from),
+        }
+    }
+
+    fn write_terminal(
+        &self,
+        terminal: &Terminal,
+        side: Side,
+        from: &mut dyn Source<Page>,
+    ) -> Result<usize> {
+        match side {
+            _ if self.flags() & O_ACCMODE == O_RDONLY => Err(Errno::EBADF),
+            Side::Program => terminal.write(from, self.is_non_blocking()),
+            Side::Master => terminal.write_master(from, self.is_non_blocking()),
         }
     }
 
@@ -317,6 +355,7 @@ impl Description {
                     }
                 })
             }
+            (Object::Terminal(terminal, side), None) => self.write_terminal(terminal, *side, from),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -346,6 +385,9 @@ impl Drop for Description {
         super::lock::ended(self);
         if let Object::Pipe(pipe, end) = &self.object {
             pipe.close(*end);
+        }
+        if let Object::Terminal(terminal, side) = &self.object {
+            terminal.close(*side);
         }
     }
 }

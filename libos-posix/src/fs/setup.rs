@@ -4,6 +4,7 @@ use crate::file::description::File;
 use crate::file::{self, Page};
 use crate::memory::{self, SessionFrames};
 use crate::raw::kernel;
+use crate::terminal;
 use crate::{Errno, Result};
 use alloc::boxed::Box;
 use alloc::format;
@@ -107,7 +108,10 @@ async fn mount(path: &[u8], what: Arc<dyn FileSystem<Page>>, source: &[u8]) -> V
 
 async fn fill_devices() -> VfsResult<()> {
     device::install(vfs(), Arc::new(CpuEntropy)).await?;
+    terminal::devices::install().await?;
     make_directory(b"/dev/shm", 0o1777).await?;
+    make_directory(b"/dev/pts", 0o755).await?;
+    mount(b"/dev/pts", terminal::file_system(), b"devpts").await?;
     let credentials = Credentials::root();
     for (name, target) in [
         (&b"/dev/fd"[..], &b"/proc/self/fd"[..]),
@@ -127,6 +131,7 @@ async fn fill_devices() -> VfsResult<()> {
 pub fn new_file_system(kind: &[u8], options: &[u8]) -> Result<Arc<dyn FileSystem<Page>>> {
     match kind {
         b"proc" => Ok(proc::file_system()),
+        b"devpts" => Ok(terminal::file_system()),
         b"tmpfs" | b"ramfs" => {
             let (limits, mode) = ram_disk_options(options)?;
             Ok(ram_disk(limits, mode)?)

@@ -59,6 +59,8 @@ struct Protocol {
     stdin_unwanted: bool,
     window: WindowSize,
     terminal: bool,
+    /// The host's HELLO came.
+    greeted: bool,
     /// The last frame, sent when all output is.
     status: Option<Vec<u8>>,
     /// It is on its way.
@@ -95,6 +97,7 @@ impl Link {
             stdin_unwanted: false,
             window: WindowSize::default(),
             terminal: false,
+            greeted: false,
             status: None,
             finishing: false,
             finished: false,
@@ -126,6 +129,23 @@ impl Link {
     pub fn terminal(&self) -> Option<WindowSize> {
         let protocol = self.protocol.lock();
         protocol.terminal.then_some(protocol.window)
+    }
+
+    /// As [`Self::terminal`] once the host has said it, or the link has failed; wakes the waker then.
+    pub(crate) fn poll_greeting(&self, waker: &Waker) -> Option<Option<WindowSize>> {
+        let is_known = {
+            let mut protocol = self.protocol.lock();
+            protocol.waiters.add(waker);
+            protocol.greeted || protocol.failed.is_some()
+        };
+        is_known.then(|| self.terminal())
+    }
+
+    /// The size of the host's window if it is not `known`; wakes the waker when it changes.
+    pub(crate) fn poll_window(&self, known: WindowSize, waker: &Waker) -> Option<WindowSize> {
+        let mut protocol = self.protocol.lock();
+        protocol.waiters.add(waker);
+        (protocol.window != known).then_some(protocol.window)
     }
 
     /// Sets the last frame, which follows all output that was written before.
@@ -206,8 +226,8 @@ impl Link {
 
     fn act(&self, event: Event<'_>) -> Result<(), Error> {
         match event {
-            Event::Hello(hello) => self.set_window(hello.size, hello.terminal),
-            Event::Resize(size) => self.set_window(size, true),
+            Event::Hello(hello) => self.greet(hello),
+            Event::Resize(size) => self.set_window(size),
             Event::End(stream) => self.end(stream),
             Event::Credit(stream, bytes) => self.add_credit(stream, bytes)?,
             // The host has nothing to say on the other streams.
@@ -217,10 +237,21 @@ impl Link {
         Ok(())
     }
 
-    fn set_window(&self, size: WindowSize, terminal: bool) {
-        let mut protocol = self.protocol.lock();
-        protocol.window = size;
-        protocol.terminal |= terminal;
+    fn greet(&self, hello: Hello) {
+        {
+            let mut protocol = self.protocol.lock();
+            (protocol.greeted, protocol.terminal) = (true, hello.terminal);
+        }
+        self.set_window(hello.size);
+    }
+
+    fn set_window(&self, size: WindowSize) {
+        let waiters = {
+            let mut protocol = self.protocol.lock();
+            protocol.window = size;
+            protocol.waiters.take()
+        };
+        wake(waiters);
     }
 
     fn add_credit(&self, stream: Stream, bytes: u32) -> Result<(), Error> {

@@ -83,6 +83,13 @@ pub fn finish(code: i32, cause: Cause, message: &[u8]) {
     }
 }
 
+/// Starts background work, such as what serves the console.
+pub fn spawn(work: impl core::future::Future<Output = ()> + Send + 'static) {
+    if let Some(io) = IO.get() {
+        io.tasks.spawn(work);
+    }
+}
+
 /// The session's ring.
 ///
 /// # Panics

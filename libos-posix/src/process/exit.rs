@@ -1,5 +1,5 @@
 //! The end of threads and processes.
-use super::{ExitStatus, Phase, Process, current_process, init, table};
+use super::{ExitStatus, Phase, Process, current_process, groups, init, table};
 use crate::file::Descriptors;
 use crate::memory::{AddressSpace, UserAddress};
 use crate::raw::kernel;
@@ -82,6 +82,8 @@ fn finish(process: &Arc<Process>) {
     if process.pid == 1 {
         crate::session::finish(status);
     }
+    crate::terminal::session::process_ends(process);
+    groups::member_ends(process);
     leave_family(process);
     process.state.lock().phase = Phase::Zombie(status);
     let (change, value) = signal::describe_exit(status);
@@ -122,6 +124,7 @@ fn leave_family(process: &Arc<Process>) {
         };
         orphan.set_parent_pid(heir.pid);
         heir.state.lock().children.push(orphan.clone());
+        groups::parent_ends(&orphan, process);
         if death_signal != 0 {
             let _ = signal::send(&orphan, SignalInfo::kernel(death_signal));
         }

@@ -233,6 +233,7 @@ impl State {
             children: Vec::new(),
             group: self.group,
             session: self.session,
+            terminal: self.terminal.clone(),
             threads: Vec::new(),
             credentials: self.credentials.clone(),
             limits: self.limits,

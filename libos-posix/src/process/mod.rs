@@ -6,6 +6,7 @@ mod credentials;
 mod exec;
 mod exit;
 mod fork;
+mod groups;
 mod image;
 mod limits;
 pub mod rseq;
@@ -17,6 +18,7 @@ pub use credentials::{Credentials, UNCHANGED};
 pub use exec::{execute, execute_strings};
 pub use exit::{age_ns, exit_group, exit_thread, set_exit_code, terminate};
 pub use fork::{CloneRequest, clone};
+pub use groups::is_orphaned;
 pub use image::Strings;
 pub use limits::{Limits, Resource};
 pub use table::{all, find, find_group, find_thread, init, process_count};
@@ -30,6 +32,7 @@ use crate::raw::entry::TrapFrame;
 use crate::raw::kernel;
 use crate::sched::{Current, Thread, WaitQueue, current};
 use crate::signal::ProcessSignals;
+use crate::terminal::Terminal;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -80,6 +83,8 @@ pub struct State {
     pub group: u32,
     /// Session.
     pub session: u32,
+    /// The session's terminal, unless this process gave it up.
+    pub terminal: Option<Arc<Terminal>>,
     /// Living threads.
     pub threads: Vec<Arc<Thread>>,
     /// User and groups.
@@ -276,6 +281,7 @@ impl Process {
             children: Vec::new(),
             group: 1,
             session: 1,
+            terminal: None,
             threads: Vec::new(),
             credentials: Credentials::default(),
             limits: Limits::default(),

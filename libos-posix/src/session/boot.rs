@@ -11,6 +11,7 @@ use crate::raw::entry::TrapFrame;
 use crate::raw::start;
 use crate::sched::{self, Thread};
 use crate::signal::ThreadSignals;
+use crate::terminal::console;
 use crate::{Errno, Result, fs, io};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -132,14 +133,18 @@ fn start_files() -> core::result::Result<(), String> {
     Ok(())
 }
 
-/// Descriptors 0 to 2: the link's streams, or nothing.
+/// Descriptors 0 to 2: the terminal at the other end of the link, the link's streams, or nothing.
 fn open_streams() -> core::result::Result<(), String> {
+    let named = |errno: Errno| alloc::format!("standard streams: {}", errno.name());
+    let terminal = if session_options().terminal { console::start() } else { None };
+    let terminal = terminal.map(|terminal| console::open(&terminal)).transpose().map_err(named)?;
     for number in 0..3 {
-        let description =
-            stream(number).map_err(|errno| alloc::format!("/dev/null: {}", errno.name()))?;
+        let description = match &terminal {
+            Some(terminal) => terminal.clone(),
+            None => stream(number).map_err(named)?,
+        };
         let entry = Entry { description, close_on_exec: false };
-        crate::file::current::install(entry, number)
-            .map_err(|errno| alloc::format!("standard streams: {}", errno.name()))?;
+        crate::file::current::install(entry, number).map_err(named)?;
     }
     Ok(())
 }
@@ -195,6 +200,7 @@ fn end(status: i32, cause: Cause, message: &[u8]) -> ! {
     if unknown > 0 {
         log_line(format_args!("libos: {unknown} calls had no handler"));
     }
+    console::drain();
     if let Err(errno) = fs::shut_down() {
         log_line(format_args!("libos: unmount: {}", errno.name()));
     }

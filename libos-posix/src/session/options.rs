@@ -13,6 +13,8 @@ pub struct Options {
     pub environment: Vec<Vec<u8>>,
     /// Whether calls are traced.
     pub trace: bool,
+    /// Whether the link's other end may be a terminal; it says itself whether it is.
+    pub terminal: bool,
     /// Options that the libOS does not know.
     pub unknown: Vec<String>,
 }
@@ -40,6 +42,7 @@ impl Options {
         for option in session.options {
             match option.as_str() {
                 "strace" => options.trace = true,
+                "tty" => options.terminal = true,
                 _ => options.unknown.push(option),
             }
         }
@@ -77,12 +80,12 @@ mod tests {
     fn follows_the_manifest() {
         let text =
             b"[session main]\nlibos = libos-posix\nmemory = rest\nprogram = \"sh\" \"-c\" \"x\"\n\
-            env = \"PATH=/bin\"\nenv = \"PATHS=1\"\noption = strace\noption = odd\n";
+            env = \"PATH=/bin\"\nenv = \"PATHS=1\"\noption = strace\noption = tty\noption = odd\n";
         let options = Options::parse(text).unwrap();
         assert_eq!(options.program, [b"sh".to_vec(), b"-c".to_vec(), b"x".to_vec()]);
         assert_eq!(options.variable(b"PATH"), Some(&b"/bin"[..]));
         assert_eq!(options.variable(b"PAT"), None);
-        assert!(options.trace);
+        assert!(options.trace && options.terminal);
         assert_eq!(options.unknown, ["odd"]);
     }
 

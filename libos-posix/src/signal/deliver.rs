@@ -164,13 +164,7 @@ fn is_orphaned() -> bool {
         let state = me.process.state.lock();
         (state.group, state.session)
     };
-    !process::find_group(group).iter().any(|member| {
-        let parent = member.state.lock().parent.upgrade();
-        parent.is_some_and(|parent| {
-            let state = parent.state.lock();
-            state.session == session && state.group != group
-        })
-    })
+    process::is_orphaned(group, session, None)
 }
 
 /// After a wait with a temporary mask that no handler ended.

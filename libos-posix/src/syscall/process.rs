@@ -284,6 +284,9 @@ pub(super) fn setsid() -> Result<u32> {
     }
     let mut state = me.state.lock();
     (state.group, state.session) = (me.pid, me.pid);
+    let terminal = state.terminal.take();
+    drop(state);
+    drop(terminal);
     Ok(me.pid)
 }
 

@@ -7,6 +7,7 @@
 //! Invariant: the thread that reads frames never waits for a writer, and each stream has a writer of
 //! its own, so a full output stops that output alone.
 
+mod chord;
 mod guest;
 mod input;
 mod output;
@@ -36,8 +37,17 @@ pub(crate) enum Notice {
     Unread,
     /// The link cannot go on.
     Broken(String),
+    /// The chord that ends the machine was typed.
+    Chord,
     /// xtask got this signal.
     Signal(i32),
+}
+
+/// How a terminal is typed at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keys {
+    /// Somebody sits there, and may type the chord that ends the machine.
+    pub(crate) have_chord: bool,
 }
 
 /// Standard streams of the command, or what stands for them.
@@ -69,22 +79,30 @@ pub(crate) struct Link {
     guest: Arc<Guest>,
     /// Held so that the reader meets no end of file before QEMU has opened its end.
     writer: Option<File>,
+    is_terminal: bool,
 }
 
 impl Link {
-    /// Makes the pipes at `path` and starts to carry.
-    pub(crate) fn start(path: &Path, ends: Ends, notices: &Sender<Notice>) -> Result<Self> {
+    /// Makes the pipes at `path` and starts to carry; with `keys`, a terminal.
+    pub(crate) fn start(
+        path: &Path,
+        ends: Ends,
+        keys: Option<Keys>,
+        notices: &Sender<Notice>,
+    ) -> Result<Self> {
         let pipes = Pipes::create(path)?;
         let guest = Arc::new(Guest::new(pipes.to_guest));
-        guest.send(&Hello { size: window_size().unwrap_or_default(), ..Hello::PLAIN }.encode())?;
-        input::start(ends.input, Arc::clone(&guest));
+        let size = window_size().unwrap_or(DEFAULT_SIZE);
+        let hello = Hello { terminal: keys.is_some(), size, ..Hello::PLAIN };
+        guest.send(&hello.encode())?;
+        input::start(ends.input, keys, Arc::clone(&guest), notices.clone());
         let outputs = Outputs::start(ends.output, ends.errors, &guest, notices);
         let (credits, notices) = (Arc::clone(&guest), notices.clone());
         std::thread::spawn(move || {
             let mut reader = Reader { guest: credits, outputs, notices };
             reader.run(pipes.from_guest);
         });
-        Ok(Self { guest, writer: Some(pipes.writer) })
+        Ok(Self { guest, writer: Some(pipes.writer), is_terminal: keys.is_some() })
     }
 
     /// QEMU is gone: what is in the pipe is all there is.
@@ -94,17 +112,21 @@ impl Link {
 
     /// Tells the guest the terminal's size.
     pub(crate) fn resize(&self) -> Result<()> {
-        match window_size() {
+        match window_size().filter(|_| self.is_terminal) {
             Some(size) => self.guest.send(&serix_link::resize(size)),
             None => Ok(()),
         }
     }
 }
 
+/// Of a terminal that nobody sees.
+const DEFAULT_SIZE: WindowSize = WindowSize { rows: 24, columns: 80 };
+
 /// The size of the terminal on standard output.
 fn window_size() -> Option<WindowSize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    Some(WindowSize { rows: size.ws_row, columns: size.ws_col })
+    let is_known = size.ws_row > 0 && size.ws_col > 0;
+    is_known.then_some(WindowSize { rows: size.ws_row, columns: size.ws_col })
 }
 
 /// The thread that reads frames.

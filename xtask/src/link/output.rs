@@ -1,5 +1,6 @@
 //! Standard output, standard error and the trace: from the guest to the command's own.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Write;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -122,7 +123,11 @@ impl Writer {
     fn write(&mut self, chunk: &Chunk) {
         match self.unread_since {
             None => {
-                if let Err(error) = self.file.write_all(&chunk.bytes) {
+                let bytes = match chunk.stream {
+                    Stream::Stderr | Stream::Trace => crate::run::lines(&chunk.bytes),
+                    _ => Cow::Borrowed(chunk.bytes.as_slice()),
+                };
+                if let Err(error) = self.file.write_all(&bytes) {
                     self.lose(chunk.stream, &error);
                 }
             }

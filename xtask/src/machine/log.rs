@@ -103,6 +103,6 @@ fn copy_rest(file: &mut File) {
     let mut bytes = Vec::new();
     if file.read_to_end(&mut bytes).is_ok() && !bytes.is_empty() {
         // Whoever reads standard error may be gone.
-        let _ = std::io::stderr().lock().write_all(&bytes);
+        let _ = std::io::stderr().lock().write_all(&crate::run::lines(&bytes));
     }
 }

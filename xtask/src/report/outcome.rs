@@ -21,6 +21,8 @@ pub(crate) enum Outcome {
     NotFound(String),
     /// xtask itself was told to stop by this signal.
     Interrupted(i32),
+    /// Whoever sat at the terminal typed the chord.
+    Ended,
 }
 
 impl Outcome {
@@ -33,6 +35,7 @@ impl Outcome {
             Self::Setup(_) => SETUP_FAILED,
             Self::NotExecutable(_) => 126,
             Self::NotFound(_) => 127,
+            Self::Ended => 143,
             Self::Interrupted(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
         }
     }
@@ -47,6 +50,7 @@ impl Outcome {
             Self::NotExecutable(text) => ("not-executable", text.clone()),
             Self::NotFound(text) => ("not-found", text.clone()),
             Self::Interrupted(signal) => ("interrupted", format!("by signal {signal}")),
+            Self::Ended => ("ended", "by Ctrl-] q".to_owned()),
         };
         format!("xtask: {kind}: {}", text.trim().replace(['\n', '\r'], " "))
     }
@@ -72,6 +76,7 @@ mod tests {
             (Outcome::NotExecutable(text()), 126, "xtask: not-executable: a b"),
             (Outcome::NotFound(text()), 127, "xtask: not-found: a b"),
             (Outcome::Interrupted(2), 130, "xtask: interrupted: by signal 2"),
+            (Outcome::Ended, 143, "xtask: ended: by Ctrl-] q"),
         ];
         for (outcome, status, line) in cases {
             assert_eq!((outcome.status(), outcome.line().as_str()), (status, line));

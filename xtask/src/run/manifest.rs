@@ -1,17 +1,17 @@
 //! The manifest of a run: given, or made up from the command line.
 
-use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, Result, bail, ensure};
 use serix_manifest::{Access, Console, Disk, Manifest, Memory, Session};
 
-use super::{Options, ensure_exists};
+use super::{Options, ensure_exists, terminal};
 use crate::image::{ROOT_PARTITION, partition_names};
 
 /// Boot module of the libOS that runs Linux programs.
 const LIBOS: &str = "libos-posix";
+/// Option of a session whose link may lead to a terminal.
+const TERMINAL: &str = "tty";
 /// What a program finds in its environment unless `--env` says otherwise.
 const ENVIRONMENT: [(&str, &str); 5] = [
     ("PATH", "/bin:/sbin:/usr/bin:/usr/sbin"),
@@ -26,7 +26,7 @@ pub(super) fn read(options: &Options) -> Result<Manifest> {
     for path in options.rootfs.iter() {
         ensure_exists("--rootfs", path)?;
     }
-    let manifest = match &options.manifest {
+    let mut manifest = match &options.manifest {
         None => made_up(options)?,
         Some(file) => {
             let bytes = std::fs::read(file);
@@ -36,6 +36,10 @@ pub(super) fn read(options: &Options) -> Result<Manifest> {
             parsed.map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?
         }
     };
+    if terminal::is_wanted(options) {
+        let on_link = manifest.sessions.iter_mut().filter(|session| session.console.link);
+        on_link.for_each(|session| session.options.push(TERMINAL.to_owned()));
+    }
     // What the guest would refuse is better refused here.
     let text = manifest.to_string();
     match serix_manifest::parse(text.as_bytes()) {
@@ -49,7 +53,7 @@ fn made_up(options: &Options) -> Result<Manifest> {
     let mut session = Session::new("main", LIBOS, Memory::Rest);
     session.console = Console { link: true, log: true };
     session.disks = disks(options)?;
-    session.program = program(&options.program);
+    session.program = program(options);
     session.env = environment(options);
     if options.strace {
         session.options.push("strace".to_owned());
@@ -57,13 +61,14 @@ fn made_up(options: &Options) -> Result<Manifest> {
     Ok(Manifest { sessions: vec![session] })
 }
 
-fn program(words: &[OsString]) -> Vec<Vec<u8>> {
-    if !words.is_empty() {
-        return words.iter().map(|word| word.as_bytes().to_vec()).collect();
+fn program(options: &Options) -> Vec<Vec<u8>> {
+    if !options.program.is_empty() {
+        return options.program.iter().map(|word| word.as_bytes().to_vec()).collect();
     }
     let mut shell = vec![b"/bin/sh".to_vec()];
-    if std::io::stdin().is_terminal() {
-        shell.push(b"-i".to_vec());
+    if terminal::is_wanted(options) {
+        // A login shell reads /etc/profile.
+        shell.push(b"-l".to_vec());
     }
     shell
 }
@@ -72,8 +77,13 @@ fn environment(options: &Options) -> Vec<Vec<u8>> {
     let given: Vec<&[u8]> = options.env.iter().map(|variable| variable.as_bytes()).collect();
     let is_given = |name: &str| given.iter().any(|variable| key(variable) == name.as_bytes());
     let defaults = ENVIRONMENT.iter().filter(|(name, _)| !is_given(name));
+    let kind = std::env::var("TERM").ok().filter(|_| terminal::is_wanted(options));
+    let value = |name: &str, value: &str| match (&kind, name) {
+        (Some(kind), "TERM") => format!("{name}={kind}"),
+        _ => format!("{name}={value}"),
+    };
     let mut all: Vec<_> =
-        defaults.map(|(name, value)| format!("{name}={value}").into_bytes()).collect();
+        defaults.map(|(name, otherwise)| value(name, otherwise).into_bytes()).collect();
     for (at, variable) in given.iter().enumerate() {
         let is_last = !given[at + 1..].iter().any(|later| key(later) == key(variable));
         if is_last {

@@ -11,13 +11,23 @@ use crate::machine::Choice;
 /// Runs a Linux program on Serix, in QEMU, with this command's own standard streams
 ///
 /// Without a program, a shell. The exit status is the program's (128 + n for a signal n); 121 kernel
-/// panic, 124 --timeout, 125 set-up or QEMU failed, 126 not executable, 127 not found. Standard input
-/// is read ahead by up to 128 KiB.
+/// panic, 124 --timeout, 125 set-up or QEMU failed, 126 not executable, 127 not found, 143 ended by the
+/// chord. Standard input is read ahead by up to 128 KiB.
+///
+/// If standard input and output are a terminal, the program has a terminal too, and every key is the
+/// guest's: Ctrl-C ends its foreground job, Ctrl-A goes to its shell. One chord is not: Ctrl-] and then
+/// q ends the machine (Ctrl-] twice types one Ctrl-]). Otherwise the program has three pipes.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// Bring a file or folder of the host into the root image (repeatable)
     #[arg(long, value_name = "HOST:GUEST")]
     pub(super) add: Vec<Addition>,
+    /// Give the program a terminal even if standard input and output are not both one
+    #[arg(long)]
+    pub(super) tty: bool,
+    /// Give it three pipes even if they are
+    #[arg(long, conflicts_with = "tty")]
+    pub(super) no_tty: bool,
     /// Set an environment variable of the program (repeatable)
     #[arg(long, value_name = "K=V", value_parser = variable)]
     pub(super) env: Vec<OsString>,

@@ -105,6 +105,7 @@ fn hear(notice: Notice, known: &mut Known, link: &Link) -> Result<Option<Outcome
         }
         Notice::Unread => Ok(Some(Outcome::Exited(BROKEN_PIPE))),
         Notice::Broken(text) => Ok(Some(Outcome::Setup(text))),
+        Notice::Chord => Ok(Some(Outcome::Ended)),
         Notice::Signal(SIGWINCH) => link.resize().map(|()| None),
         Notice::Signal(signal) => Ok(Some(Outcome::Interrupted(signal))),
     }

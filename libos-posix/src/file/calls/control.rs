@@ -27,6 +27,9 @@ pub fn ioctl(descriptor: i32, request: u32, argument: u64) -> Result<i64> {
 
 fn object_control(file: &Description, request: u32, argument: u64) -> Result<i64> {
     match (file.object(), request) {
+        (Object::Terminal(terminal, side), _) => {
+            crate::terminal::control::control(terminal, *side, request, argument)
+        }
         (Object::Pipe(pipe, _), FIONREAD) => {
             UserAddress(argument).write(&(pipe.len() as i32))?;
             Ok(0)

@@ -7,6 +7,7 @@ use crate::file::{Description, Object, current, wait};
 use crate::fs::{At, vfs};
 use crate::memory::UserAddress;
 use crate::sched;
+use crate::terminal;
 use crate::{Errno, Result};
 use alloc::sync::Arc;
 use linux_raw_sys::general::{
@@ -101,8 +102,20 @@ impl Open {
         if file.node().kind() == FileKind::Fifo && self.flags & O_PATH == 0 {
             return open_fifo(&file, status);
         }
+        if file.node().kind() == FileKind::CharDevice && self.flags & O_PATH == 0 {
+            return open_device(file, self.flags, status);
+        }
         Ok(Description::new(Object::File(file), status))
     }
+}
+
+/// A device: the libOS's own terminals, or what the file system leads to.
+fn open_device(file: Arc<File>, flags: u32, status: u32) -> Result<Arc<Description>> {
+    let Some(opened) = terminal::devices::open(file.node().device(), flags) else {
+        return Ok(Description::new(Object::File(file), status));
+    };
+    let (terminal, side) = opened?;
+    Ok(Description::of_terminal(terminal, side, file.location().clone(), status))
 }
 
 /// The pipe or the like that a path names by a descriptor of this process: `/dev/stdin`, `/proc/self/fd/3`.

@@ -29,7 +29,7 @@ fn describe(file: &Description) -> Vec<u8> {
         Object::Pipe(pipe, _) => format!("pipe:[{}]", Arc::as_ptr(pipe) as u64 >> 4 & 0xFFFF_FFFF),
         Object::Event(_) => "anon_inode:[eventfd]".into(),
         Object::Epoll(_) => "anon_inode:[eventpoll]".into(),
-        Object::File(_) => "(unreachable)".into(),
+        Object::File(_) | Object::Terminal(..) => "(unreachable)".into(),
     }
     .into_bytes()
 }
