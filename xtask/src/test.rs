@@ -3,6 +3,7 @@
 mod bench;
 mod guest;
 mod host;
+mod pty;
 mod tally;
 
 use std::collections::BTreeSet;

@@ -62,6 +62,7 @@ impl PacketEvents {
 /// A terminal without anybody at its ends.
 pub struct Discipline {
     pub(crate) settings: Settings,
+    delivered: usize,
     /// Bytes that are looked at; the others are data whatever they are.
     pub(crate) special: [bool; 256],
     /// No byte is looked at, none is echoed.
@@ -86,11 +87,13 @@ pub struct Discipline {
 }
 
 impl Discipline {
-    /// A terminal with these settings.
+    /// A terminal with these settings, whose other side counts as having the first `delivered` bytes of output that it
+    /// did not take yet: they are not flushed.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: Settings, delivered: usize) -> Self {
         let mut discipline = Self {
             settings,
+            delivered,
             special: [false; 256],
             is_raw: false,
             queue: Queue::default(),
@@ -241,7 +244,7 @@ impl Discipline {
 
     /// Throws away output that the other side did not take.
     pub fn flush_output(&mut self) {
-        self.output.clear();
+        self.output.truncate(self.delivered);
         self.packet.add(PacketEvents::FLUSH_WRITE);
     }
 

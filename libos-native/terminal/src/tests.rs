@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
 fn terminal() -> Discipline {
-    Discipline::new(Settings::fresh())
+    Discipline::new(Settings::fresh(), 0)
 }
 
 fn shown(terminal: &mut Discipline) -> String {
@@ -15,7 +15,7 @@ fn shown(terminal: &mut Discipline) -> String {
 fn changed(change: impl FnOnce(&mut Settings)) -> Discipline {
     let mut settings = Settings::fresh();
     change(&mut settings);
-    Discipline::new(settings)
+    Discipline::new(settings, 0)
 }
 
 #[test]

@@ -160,7 +160,7 @@ impl Bench {
         let name = ptsname(&master, Vec::new()).expect("its name");
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let slave = rustix::fs::open(name.as_c_str(), flags, Mode::empty()).expect("its slave");
-        Self { master, slave, model: Discipline::new(Settings::fresh()) }
+        Self { master, slave, model: Discipline::new(Settings::fresh(), 0) }
     }
 
     fn set(&mut self, settings: Settings) {

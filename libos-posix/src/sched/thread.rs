@@ -50,6 +50,8 @@ pub struct Thread {
     pub set_child_tid: AtomicU64,
     /// The area of its restartable sequences.
     pub rseq: Mutex<Option<Registration>>,
+    /// When the sleep ends that a stop interrupted and that starts again, or 0.
+    pub sleep_deadline_ns: AtomicU64,
     pub(crate) context: Context,
     state: AtomicU8,
     woken: AtomicBool,
@@ -83,6 +85,7 @@ impl Thread {
             clear_child_tid: AtomicU64::new(0),
             set_child_tid: AtomicU64::new(0),
             rseq: Mutex::new(None),
+            sleep_deadline_ns: AtomicU64::new(0),
             context,
             state: AtomicU8::new(RunState::Blocked as u8),
             woken: AtomicBool::new(false),

@@ -7,6 +7,7 @@ use crate::Errno;
 use crate::process::{self, ExitStatus, Phase};
 use crate::raw::entry::TrapFrame;
 use crate::sched::current;
+use core::sync::atomic::Ordering;
 
 /// Length of the `syscall` instruction.
 const SYSCALL_LENGTH: u64 = 2;
@@ -86,6 +87,8 @@ fn deliver_all(trap: &mut TrapFrame, number: u64, restart: &mut Restart) {
             *restart = Restart::No;
         }
         process::rseq::interrupted(trap);
+        // Whatever sleeps next is another sleep.
+        me.sleep_deadline_ns.store(0, Ordering::Relaxed);
         let Next { info, action, mask, alt_stack } = &next;
         if frame::push(trap, info, action, *mask, *alt_stack).is_err() {
             process::terminate(ExitStatus::Signalled { signal: set::SIGSEGV, core: true });

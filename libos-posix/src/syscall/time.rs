@@ -112,19 +112,23 @@ pub(super) fn time(address: UserAddress) -> Result<u64> {
 }
 
 pub(super) fn nanosleep(wanted: UserAddress, rest: UserAddress) -> Result<()> {
-    let deadline = kernel::now_ns().saturating_add(from_timespec(&wanted.read()?)?);
-    sleep(deadline, rest)
+    sleep(from_timespec(&wanted.read()?)?, rest)
 }
 
-fn sleep(deadline_ns: u64, rest: UserAddress) -> Result<()> {
+/// Sleeps so long, or until the time that was set before a signal without a handler interrupted the sleep.
+fn sleep(wanted_ns: u64, rest: UserAddress) -> Result<()> {
+    let deadline_ns = match current().sleep_deadline_ns.swap(0, Ordering::Relaxed) {
+        0 => kernel::now_ns().saturating_add(wanted_ns),
+        deadline_ns => deadline_ns,
+    };
     match sleep_until(deadline_ns) {
         Ok(()) | Err(WaitError::TimedOut) => Ok(()),
         Err(WaitError::Interrupted) => {
             if let Some(rest) = rest.optional() {
                 rest.write(&to_timespec(deadline_ns.saturating_sub(kernel::now_ns())))?;
             }
-            // Linux goes on with the rest after a stop without a handler; starting over would sleep too long.
-            Err(Errno::EINTR)
+            current().sleep_deadline_ns.store(deadline_ns, Ordering::Relaxed);
+            Err(Errno::RESTART_NO_HANDLER)
         }
     }
 }
@@ -142,7 +146,7 @@ pub(super) fn clock_nanosleep(
         _ => clock(number)?,
     };
     if flags & linux::TIMER_ABSTIME == 0 {
-        return sleep(kernel::now_ns().saturating_add(wanted), rest);
+        return sleep(wanted, rest);
     }
     let deadline = kernel::now_ns().saturating_add(wanted.saturating_sub(now));
     sleep_until(deadline).map_err(|_| Errno::RESTART_NO_HANDLER)

@@ -167,13 +167,15 @@ fn flow(terminal: &Terminal, side: Side, request: u32, argument: u64) -> Result<
 }
 
 fn stop_or_start(terminal: &Terminal, action: u64) -> Result<()> {
+    if action > START_INPUT {
+        return Err(Errno::EINVAL);
+    }
     terminal.change(|state| match action {
-        STOP_OUTPUT => Ok(state.discipline.stop_by_program()),
-        START_OUTPUT => Ok(state.discipline.start_by_program()),
-        STOP_INPUT => Ok(state.discipline.send_flow(false)),
-        START_INPUT => Ok(state.discipline.send_flow(true)),
-        _ => Err(Errno::EINVAL),
-    })
+        STOP_OUTPUT => state.discipline.stop_by_program(),
+        START_OUTPUT => state.discipline.start_by_program(),
+        _ => state.discipline.send_flow(action != STOP_INPUT),
+    });
+    Ok(())
 }
 
 fn flush(terminal: &Terminal, side: Side, queue: u64) -> Result<()> {
@@ -251,6 +253,9 @@ fn pair(terminal: &Arc<Terminal>, request: u32, argument: u64) -> Result<Option<
 /// `TIOCGPTPEER`: the program's side, without looking for its name.
 fn open_peer(terminal: &Arc<Terminal>, flags: u32) -> Result<i64> {
     current::check_vacant()?;
+    if terminal.look(|state| state.pair.as_ref().is_some_and(|pair| pair.is_locked)) {
+        return Err(Errno::EIO);
+    }
     let place = devices::place_of(terminal)?;
     terminal.open();
     let description = Description::of_terminal(terminal.clone(), Side::Program, place, flags);

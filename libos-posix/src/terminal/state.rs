@@ -12,6 +12,8 @@ use spin::Mutex;
 
 /// Bytes that the master's side may write ahead of what the discipline takes.
 const ARRIVING_MAX: usize = 8192;
+/// Output that the master's side of a pair has as soon as it is written: Linux's buffer of its reads.
+const DELIVERED: usize = 4095;
 /// Room with which a terminal counts as writable: no byte becomes more than a tab's spaces.
 pub(super) const ROOM_LEAST: usize = 8;
 
@@ -66,7 +68,7 @@ impl Terminal {
     pub(super) fn new(device: DeviceNumber, settings: Settings, is_pair: bool) -> Self {
         let pair = Pair { is_locked: true, has_packets: false, arriving: VecDeque::new() };
         let state = State {
-            discipline: Discipline::new(settings),
+            discipline: Discipline::new(settings, if is_pair { DELIVERED } else { 0 }),
             size: Size::default(),
             session: 0,
             foreground: 0,

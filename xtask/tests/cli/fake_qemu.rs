@@ -151,6 +151,7 @@ fn run(link: &str, session: &Session, program: &str) {
             host.data(Stream::Stdout, text.as_bytes());
             host.status(0, Cause::Exited, "")
         }
+        "show-sizes" => show_sizes(from_host, &host),
         "setup" => host.status(1, Cause::Setup, "no root disk"),
         "deaf" => {
             std::thread::spawn({
@@ -163,6 +164,26 @@ fn run(link: &str, session: &Session, program: &str) {
             }
         }
         _ => run_program(from_host, &host, session),
+    }
+}
+
+/// Tells what the host says of its terminal.
+fn show_sizes(mut from_host: File, host: &Host) {
+    let (mut decoder, mut buffer) = (Decoder::new(), [0; 4096]);
+    loop {
+        let length = from_host.read(&mut buffer).unwrap();
+        let mut bytes = &buffer[..length];
+        while let Some(event) = decoder.next(&mut bytes).unwrap() {
+            let (size, what) = match event {
+                Event::Hello(hello) => {
+                    (hello.size, if hello.terminal { "terminal" } else { "pipes" })
+                }
+                Event::Resize(size) => (size, "resized"),
+                _ => continue,
+            };
+            let text = format!("{what} {}x{}\n", size.rows, size.columns);
+            host.data(Stream::Stdout, text.as_bytes());
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! The command line of xtask from outside.
 
 mod image;
+#[path = "../../src/test/pty.rs"]
+mod pty;
 mod run;
 mod setup;
 mod support;
+mod terminal;

@@ -9,6 +9,7 @@ mod paths;
 mod power_loss;
 mod programs;
 mod stdio;
+mod terminal;
 
 use super::Test;
 
@@ -16,6 +17,7 @@ use super::Test;
 pub(super) fn all() -> impl Iterator<Item = &'static Test> {
     let rows = [
         stdio::TESTS,
+        terminal::TESTS,
         files::TESTS,
         keep::TESTS,
         power_loss::TESTS,
