@@ -85,7 +85,7 @@ fn prepare(
     progress: &mut Progress,
 ) -> Result<Parts> {
     progress.stage("tools");
-    let manifest = manifest::read(options)?;
+    let manifest = manifest::read(options, places)?;
     let (qemu_path, version) = tools(options, places, progress)?;
     let folder = RunFolder::create(places)?;
     let boot = boot::programs(options, places, &manifest, &folder, progress)?;

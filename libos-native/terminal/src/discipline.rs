@@ -62,7 +62,8 @@ impl PacketEvents {
 /// A terminal without anybody at its ends.
 pub struct Discipline {
     pub(crate) settings: Settings,
-    delivered: usize,
+    /// So much output counts as taken by the other side as soon as the call is over that made it.
+    pub(crate) delivered_max: usize,
     /// Bytes that are looked at; the others are data whatever they are.
     pub(crate) special: [bool; 256],
     /// No byte is looked at, none is echoed.
@@ -87,13 +88,13 @@ pub struct Discipline {
 }
 
 impl Discipline {
-    /// A terminal with these settings, whose other side counts as having the first `delivered` bytes of output that it
-    /// did not take yet: they are not flushed.
+    /// A terminal with these settings. The first `delivered_max` bytes of output that the other side did not take count
+    /// as taken once the call is over that made them: no flush undoes them.
     #[must_use]
-    pub fn new(settings: Settings, delivered: usize) -> Self {
+    pub fn new(settings: Settings, delivered_max: usize) -> Self {
         let mut discipline = Self {
             settings,
-            delivered,
+            delivered_max,
             special: [false; 256],
             is_raw: false,
             queue: Queue::default(),
@@ -244,7 +245,12 @@ impl Discipline {
 
     /// Throws away output that the other side did not take.
     pub fn flush_output(&mut self) {
-        self.output.truncate(self.delivered);
+        self.flush_output_behind(self.delivered_max);
+    }
+
+    /// Throws away output but for the first bytes.
+    pub(crate) fn flush_output_behind(&mut self, kept: usize) {
+        self.output.truncate(kept);
         self.packet.add(PacketEvents::FLUSH_WRITE);
     }
 

@@ -11,6 +11,7 @@ impl Discipline {
     /// was read.
     pub fn receive(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
+        let delivered = self.output.len().min(self.delivered_max);
         while !rest.is_empty() {
             let count = self.input_room().min(rest.len());
             if count == 0 {
@@ -20,13 +21,13 @@ impl Discipline {
                 self.queue.pop_edited();
             }
             let (chunk, later) = rest.split_at(count);
-            self.receive_chunk(chunk);
+            self.receive_chunk(chunk, delivered);
             rest = later;
         }
         bytes.len() - rest.len()
     }
 
-    fn receive_chunk(&mut self, bytes: &[u8]) {
+    fn receive_chunk(&mut self, bytes: &[u8], delivered: usize) {
         if self.is_raw {
             bytes.iter().for_each(|&byte| self.queue.push(byte));
             return;
@@ -36,7 +37,7 @@ impl Discipline {
             if core::mem::take(&mut self.is_literal_next) || !self.special[usize::from(byte)] {
                 self.receive_data(byte);
             } else {
-                self.receive_special(byte);
+                self.receive_special(byte, delivered);
             }
         }
         if self.settings.has_local(linux::ECHO | linux::ECHONL) {
@@ -87,8 +88,8 @@ impl Discipline {
         byte == self.settings.character(number)
     }
 
-    fn receive_special(&mut self, byte: u8) {
-        if self.control_flow(byte) || self.raise_signal(byte) {
+    fn receive_special(&mut self, byte: u8, delivered: usize) {
+        if self.control_flow(byte) || self.raise_signal(byte, delivered) {
             return;
         }
         if self.starts_by_any() {
@@ -132,7 +133,7 @@ impl Discipline {
         true
     }
 
-    fn raise_signal(&mut self, byte: u8) -> bool {
+    fn raise_signal(&mut self, byte: u8, delivered: usize) -> bool {
         let characters = [
             (linux::VINTR, linux::SIGINT),
             (linux::VQUIT, linux::SIGQUIT),
@@ -145,7 +146,7 @@ impl Discipline {
         self.signals.add(signal);
         if !self.settings.has_local(linux::NOFLSH) {
             self.echo.clear();
-            self.flush_output();
+            self.flush_output_behind(delivered);
             self.flush_input();
         }
         if self.settings.has_input(linux::IXON) {

@@ -60,6 +60,17 @@ fn control_characters_signal_and_flush() {
 }
 
 #[test]
+fn a_flush_leaves_what_was_delivered() {
+    let mut terminal = Discipline::new(Settings::fresh(), 4);
+    terminal.write(b"before");
+    terminal.receive(b"lost\x11\x03");
+    assert_eq!(shown(&mut terminal), "befo^C");
+    terminal.write(b"again");
+    terminal.flush_output();
+    assert_eq!(shown(&mut terminal), "agai");
+}
+
+#[test]
 fn output_stops_and_goes_on() {
     let mut terminal = terminal();
     terminal.receive(b"\x13");

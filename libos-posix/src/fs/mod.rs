@@ -6,6 +6,7 @@ mod context;
 mod disk;
 mod proc;
 mod setup;
+mod sys;
 
 pub use context::{At, Context, Places};
 pub use disk::{disk_of, mount_disk};

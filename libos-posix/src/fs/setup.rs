@@ -1,5 +1,5 @@
 //! The tree of a session: its root, `/dev`, `/proc`, and the file systems that `mount` makes.
-use super::{VFS, disk, proc, vfs};
+use super::{VFS, disk, proc, sys, vfs};
 use crate::file::description::File;
 use crate::file::{self, Page};
 use crate::memory::{self, SessionFrames};
@@ -41,7 +41,7 @@ impl Entropy for CpuEntropy {
     }
 }
 
-/// Makes the tree, whose root is that of `root`, with `/dev`, `/proc` and `/tmp` in it.
+/// Makes the tree, whose root is that of `root`, with `/dev`, `/proc`, `/sys` and `/tmp` in it.
 ///
 /// # Errors
 /// Those of the root file system.
@@ -60,11 +60,14 @@ pub async fn start(
     };
     let tree = Vfs::new(root, flags, source, setup).await?;
     VFS.call_once(|| tree);
-    for (path, mode) in [(&b"/dev"[..], 0o755), (b"/proc", 0o555), (b"/tmp", 0o1777)] {
+    for (path, mode) in
+        [(&b"/dev"[..], 0o755), (b"/proc", 0o555), (b"/sys", 0o555), (b"/tmp", 0o1777)]
+    {
         make_directory(path, mode).await?;
     }
     mount(b"/dev", ram_disk(device_limits(), 0o755)?, b"devtmpfs").await?;
     mount(b"/proc", proc::file_system(), b"proc").await?;
+    mount_where_possible(b"/sys", sys::file_system(), b"sysfs").await?;
     fill_devices().await
 }
 
@@ -106,6 +109,18 @@ async fn mount(path: &[u8], what: Arc<dyn FileSystem<Page>>, source: &[u8]) -> V
     vfs().mount(context, path, what, MountFlags::NO_SUID, source).await.map(drop)
 }
 
+/// The same where a root that cannot be written may lack the directory.
+async fn mount_where_possible(
+    path: &[u8],
+    what: Arc<dyn FileSystem<Page>>,
+    source: &[u8],
+) -> VfsResult<()> {
+    match mount(path, what, source).await {
+        Err(VfsError::NotFound) => Ok(()),
+        other => other,
+    }
+}
+
 async fn fill_devices() -> VfsResult<()> {
     device::install(vfs(), Arc::new(CpuEntropy)).await?;
     terminal::devices::install().await?;
@@ -131,6 +146,7 @@ async fn fill_devices() -> VfsResult<()> {
 pub fn new_file_system(kind: &[u8], options: &[u8]) -> Result<Arc<dyn FileSystem<Page>>> {
     match kind {
         b"proc" => Ok(proc::file_system()),
+        b"sysfs" => Ok(sys::file_system()),
         b"devpts" => Ok(terminal::file_system()),
         b"tmpfs" | b"ramfs" => {
             let (limits, mode) = ram_disk_options(options)?;

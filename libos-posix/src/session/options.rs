@@ -15,6 +15,8 @@ pub struct Options {
     pub trace: bool,
     /// Whether the link's other end may be a terminal; it says itself whether it is.
     pub terminal: bool,
+    /// The commit that the system was built from, or empty.
+    pub commit: String,
     /// Options that the libOS does not know.
     pub unknown: Vec<String>,
 }
@@ -43,7 +45,10 @@ impl Options {
             match option.as_str() {
                 "strace" => options.trace = true,
                 "tty" => options.terminal = true,
-                _ => options.unknown.push(option),
+                other => match other.strip_prefix("commit=") {
+                    Some(commit) => options.commit = commit.into(),
+                    None => options.unknown.push(option),
+                },
             }
         }
         Ok(options)
@@ -80,11 +85,12 @@ mod tests {
     fn follows_the_manifest() {
         let text =
             b"[session main]\nlibos = libos-posix\nmemory = rest\nprogram = \"sh\" \"-c\" \"x\"\n\
-            env = \"PATH=/bin\"\nenv = \"PATHS=1\"\noption = strace\noption = tty\noption = odd\n";
+            env = \"PATH=/bin\"\nenv = \"PATHS=1\"\noption = strace\noption = tty\noption = commit=abc\noption = odd\n";
         let options = Options::parse(text).unwrap();
         assert_eq!(options.program, [b"sh".to_vec(), b"-c".to_vec(), b"x".to_vec()]);
         assert_eq!(options.variable(b"PATH"), Some(&b"/bin"[..]));
         assert_eq!(options.variable(b"PAT"), None);
+        assert_eq!(options.commit, "abc");
         assert!(options.trace && options.terminal);
         assert_eq!(options.unknown, ["odd"]);
     }

@@ -3,6 +3,7 @@ use crate::memory::UserAddress;
 use crate::process::{current_process, rseq};
 use crate::raw::kernel;
 use crate::{Errno, Result};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use spin::Mutex;
@@ -12,7 +13,16 @@ pub const SYSTEM_NAME: &str = "Linux";
 /// The Linux version whose behaviour the calls follow.
 pub const RELEASE: &str = "6.1.0-serix";
 /// Which build this is.
-pub const VERSION: &str = concat!("#1 Serix ", env!("CARGO_PKG_VERSION"));
+#[must_use]
+pub fn version() -> String {
+    let commit = &crate::session::options().commit;
+    let version = env!("CARGO_PKG_VERSION");
+    match commit.is_empty() {
+        true => format!("#1 Serix {version}"),
+        false => format!("#1 Serix {version} ({commit})"),
+    }
+}
+
 const MACHINE: &str = "x86_64";
 /// Longest host name.
 const NAME_MAX: usize = 64;
@@ -32,7 +42,8 @@ pub fn host_name() -> String {
 pub(super) fn uname(names: UserAddress) -> Result<()> {
     // The six fields of `struct new_utsname`, in its order.
     let host = host_name();
-    let texts = [SYSTEM_NAME, &host, RELEASE, VERSION, MACHINE, "(none)"];
+    let version = version();
+    let texts = [SYSTEM_NAME, &host, RELEASE, &version, MACHINE, "(none)"];
     let mut value = [[0u8; NAME_MAX + 1]; 6];
     for (field, text) in value.iter_mut().zip(texts) {
         field.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);

@@ -15,7 +15,7 @@ mod trace;
 mod user;
 
 pub use arguments::{FromRegister, Handler, IntoRegister, invoke};
-pub use misc::{RELEASE, SYSTEM_NAME, VERSION, host_name};
+pub use misc::{RELEASE, SYSTEM_NAME, host_name, version};
 pub use table::{Description, TABLE_SIZE, description};
 pub use trace::set_tracing;
 

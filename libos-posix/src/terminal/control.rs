@@ -12,7 +12,6 @@ use crate::{Errno, Result};
 use alloc::sync::Arc;
 use linux_raw_sys::general::O_CLOEXEC;
 use linux_raw_sys::ioctl as linux;
-use serix_chroma::DeviceNumber;
 use serix_terminal::{Settings, TERMIOS_SIZE, TERMIOS2_SIZE};
 
 /// Queues of `tcflush`.
@@ -70,10 +69,7 @@ pub fn control(terminal: &Arc<Terminal>, side: Side, request: u32, argument: u64
         linux::TIOCGETD => address.write(&DISCIPLINE)?,
         linux::TIOCSETD if address.read::<i32>()? == DISCIPLINE => {}
         linux::TIOCSETD => return Err(Errno::EINVAL),
-        linux::TIOCGDEV => {
-            let DeviceNumber { major, minor } = terminal.device;
-            address.write(&(major << 8 | minor & 0xFF | (minor & !0xFF) << 12))?;
-        }
+        linux::TIOCGDEV => address.write(&terminal.packed_number())?,
         linux::TIOCSTI => type_byte(terminal, side, address.read()?)?,
         _ => return Err(Errno::ENOTTY),
     }

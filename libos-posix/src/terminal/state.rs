@@ -162,6 +162,19 @@ impl Terminal {
         }
     }
 
+    /// Its number as programs have it in 32 bits.
+    #[must_use]
+    pub fn packed_number(&self) -> u32 {
+        let DeviceNumber { major, minor } = self.device;
+        major << 8 | minor & 0xFF | (minor & !0xFF) << 12
+    }
+
+    /// The foreground group, or 0.
+    #[must_use]
+    pub fn foreground_group(&self) -> u32 {
+        self.look(|state| state.foreground)
+    }
+
     /// The size of its window.
     #[must_use]
     pub fn size(&self) -> Size {

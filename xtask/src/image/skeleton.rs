@@ -10,7 +10,20 @@ use super::tree::{Entry, Tree};
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home/user:/bin/sh\n\
                       nobody:x:65534:65534:nobody:/:/bin/false\n";
 const GROUP: &str = "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n";
-const PROFILE: &str = "export PATH=/bin:/sbin:/usr/bin:/usr/sbin\nexport PS1='\\w \\$ '\n";
+const PROFILE: &str = "export PATH=/bin:/sbin:/usr/bin:/usr/sbin\n\
+                       export PS1='\\u@\\h:\\w\\$ ' PAGER=less EDITOR=vi\n\
+                       alias ll='ls -l'\n\
+                       uname -srv\n\
+                       [ -r /etc/motd ] && cat /etc/motd\n";
+const MESSAGE: &str = "\n\
+Welcome to Serix: an exokernel, and Linux programs on a library that speaks Linux.\n\n\
+Things to try:\n  \
+  ls -l /bin | less        busybox's programs, a page at a time (q leaves)\n  \
+  vi hello.sh              an editor; files in /tmp and here vanish with the machine\n  \
+  top                      what runs (q leaves); sleep 50 &, jobs, fg, Ctrl-Z, Ctrl-C\n  \
+  cat /proc/self/maps      a program's memory; the libOS above it is not shown\n  \
+  su user                  somebody who is not root\n\n\
+Ctrl-D or exit ends the machine; Ctrl-] and then q ends it whatever it does.\n\n";
 const HOSTS: &str = "127.0.0.1 localhost serix\n";
 
 /// Folders and their modes.
@@ -46,6 +59,7 @@ pub(super) fn tree(busybox: &Path) -> Result<Tree> {
         ("/etc/group", GROUP),
         ("/etc/profile", PROFILE),
         ("/etc/hostname", "serix\n"),
+        ("/etc/motd", MESSAGE),
         ("/etc/hosts", HOSTS),
     ];
     for (path, text) in files {

@@ -7,6 +7,8 @@ use serix_manifest::{Access, Console, Disk, Manifest, Memory, Session};
 
 use super::{Options, ensure_exists, terminal};
 use crate::image::{ROOT_PARTITION, partition_names};
+use crate::machine::commit;
+use crate::places::Places;
 
 /// Boot module of the libOS that runs Linux programs.
 const LIBOS: &str = "libos-posix";
@@ -22,12 +24,12 @@ const ENVIRONMENT: [(&str, &str); 5] = [
 ];
 
 /// The manifest that the machine starts with.
-pub(super) fn read(options: &Options) -> Result<Manifest> {
+pub(super) fn read(options: &Options, places: &Places) -> Result<Manifest> {
     for path in options.rootfs.iter() {
         ensure_exists("--rootfs", path)?;
     }
     let mut manifest = match &options.manifest {
-        None => made_up(options)?,
+        None => made_up(options, places)?,
         Some(file) => {
             let bytes = std::fs::read(file);
             let bytes =
@@ -49,12 +51,14 @@ pub(super) fn read(options: &Options) -> Result<Manifest> {
     }
 }
 
-fn made_up(options: &Options) -> Result<Manifest> {
+fn made_up(options: &Options, places: &Places) -> Result<Manifest> {
     let mut session = Session::new("main", LIBOS, Memory::Rest);
     session.console = Console { link: true, log: true };
     session.disks = disks(options)?;
     session.program = program(options);
     session.env = environment(options);
+    // What `uname` tells. It is a word of the manifest, so that a commit builds nothing anew.
+    session.options.push(format!("commit={}", commit(places).replace(' ', "-")));
     if options.strace {
         session.options.push("strace".to_owned());
     }

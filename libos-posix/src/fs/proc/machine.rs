@@ -44,7 +44,7 @@ fn sys() -> serix_chroma::generated::Folder<crate::file::Page> {
     let kernel = Builder::new(0, SYS + 20)
         .text("ostype", || line(crate::syscall::SYSTEM_NAME))
         .text("osrelease", || line(crate::syscall::RELEASE))
-        .text("version", || line(crate::syscall::VERSION))
+        .text("version", || line(&crate::syscall::version()))
         .text("hostname", || line(&crate::syscall::host_name()))
         .text("pid_max", || line("32768"))
         .text("cap_last_cap", || line("40"))
@@ -148,16 +148,18 @@ fn cpuinfo() -> String {
 }
 
 fn version() -> String {
-    use crate::syscall::{RELEASE, SYSTEM_NAME, VERSION};
-    format!("{SYSTEM_NAME} version {RELEASE} (serix) {VERSION}\n")
+    use crate::syscall::{RELEASE, SYSTEM_NAME};
+    format!("{SYSTEM_NAME} version {RELEASE} (serix) {}\n", crate::syscall::version())
 }
 
 fn filesystems() -> String {
-    "nodev\tproc\nnodev\ttmpfs\nnodev\tramfs\nnodev\tdevtmpfs\n\text4\n".to_string()
+    "nodev\tproc\nnodev\tsysfs\nnodev\ttmpfs\nnodev\tramfs\nnodev\tdevtmpfs\nnodev\tdevpts\n\text4\n".to_string()
 }
 
 fn devices() -> String {
-    "Character devices:\n  1 mem\n  5 /dev/tty\n\nBlock devices:\n240 disk\n".to_string()
+    "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\n\
+     Block devices:\n240 disk\n"
+        .to_string()
 }
 
 /// The kernel's counters since boot, of all sessions together: `NAME VALUE`, a line each.

@@ -23,19 +23,21 @@ const PROC_MAGIC: u64 = 0x9FA0;
 type Node = Arc<dyn Inode<Page>>;
 
 /// The number of a process's file.
-const fn ino(pid: u32, index: u32) -> u64 {
+pub(super) const fn ino(pid: u32, index: u32) -> u64 {
     (pid as u64) << 32 | (index as u64 + 1)
 }
 
 /// Adds documents to a folder, numbered in order.
-struct Builder {
-    folder: Folder<Page>,
+pub(super) struct Builder {
+    /// What was made so far.
+    pub(super) folder: Folder<Page>,
     pid: u32,
     next: u32,
 }
 
 impl Builder {
-    fn new(pid: u32, first: u32) -> Self {
+    /// A folder of a process's, numbered from `first` on.
+    pub(super) fn new(pid: u32, first: u32) -> Self {
         Self { folder: Folder::new(ino(pid, first)), pid, next: first + 1 }
     }
 
@@ -57,7 +59,7 @@ impl Builder {
     }
 
     /// A document for all to read, from a function that makes text.
-    fn text(self, name: &'static str, make: fn() -> String) -> Self {
+    pub(super) fn text(self, name: &'static str, make: fn() -> String) -> Self {
         self.document(name, 0o444, move || Ok(make().into_bytes()))
     }
 
@@ -72,7 +74,8 @@ impl Builder {
         self
     }
 
-    fn folder(mut self, name: &'static str, number: u64, folder: Folder<Page>) -> Self {
+    /// A folder inside, with its own number.
+    pub(super) fn folder(mut self, name: &'static str, number: u64, folder: Folder<Page>) -> Self {
         let inode = Arc::new(folder);
         self.folder = self.folder.entry(name.as_bytes(), number, FileKind::Directory, inode);
         self

@@ -118,9 +118,12 @@ fn stat(process: &Process) -> String {
     let state = process.state.lock();
     let (pid, group, session, threads) =
         (process.pid, state.group, state.session, state.threads.len());
+    let (terminal, foreground) = state.terminal.as_ref().map_or((0, -1), |terminal| {
+        (terminal.packed_number(), i64::from(terminal.foreground_group()))
+    });
     // Fields as in proc(5); those that mean nothing here are zero, as Linux leaves many.
     format!(
-        "{pid} ({name}) {letter} {parent} {group} {session} 0 -1 0 0 0 0 0 {ticks} 0 {children} 0 20 0 \
+        "{pid} ({name}) {letter} {parent} {group} {session} {terminal} {foreground} 0 0 0 0 0 {ticks} 0 {children} 0 20 0 \
          {threads} 0 {start} {size} {resident} 18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 \
          0 0 0 0 0 0 0 0\n"
     )

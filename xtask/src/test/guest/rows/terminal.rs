@@ -81,9 +81,8 @@ fn jobs(bench: Bench) -> Result<()> {
     ensure!(command(&mut pty, "jobs")?.contains("Running"), "no running job");
     interrupt(&mut pty, "fg", "\x03")?;
     expect(&mut pty, "jobs", "")?;
-    ensure!(command(&mut pty, "sleep 1 &")?.starts_with("[1]"), "no background job");
-    expect(&mut pty, "wait; echo done", "done\n")
-        .or_else(|_| expect(&mut pty, "echo done", "done\n"))?;
+    ensure!(command(&mut pty, "sleep 1 & jobs")?.contains("Running"), "no background job");
+    ensure!(command(&mut pty, "wait; echo over")?.contains("over"), "no end of the job");
     // Ctrl-D ends a program's input, and then the shell.
     pty.keys("cat; exit 5\r")?;
     pty.expect("exit 5\r\n", LIMIT)?;
@@ -134,12 +133,11 @@ fn window(bench: Bench) -> Result<()> {
     expect(&mut pty, "sleep 1; stty size", "10 40\n")?;
     let narrow = lines(command(&mut pty, "ls -x")?);
     ensure!((wide, narrow) == (2, 4), "columns: {wide} lines of 80, {narrow} of 40");
-    command(&mut pty, "trap 'echo SIG''WINCH' WINCH")?;
-    pty.keys("sleep 3\r")?;
+    pty.keys("sh -c 'trap \"echo told\" WINCH; sleep 3; :'\r")?;
     pty.expect("\r\n", LIMIT)?;
     std::thread::sleep(Duration::from_millis(500));
     pty.resize(30, 100)?;
-    pty.expect("SIGWINCH", LIMIT)?;
+    pty.expect("told\r\n", LIMIT)?;
     pty.expect(PROMPT, LIMIT)?;
     expect(&mut pty, "stty size", "30 100\n")
 }
@@ -148,10 +146,11 @@ fn vi(bench: Bench) -> Result<()> {
     let mut pty = shell(&bench, 24, 80)?;
     pty.keys("vi /tmp/text\r")?;
     pty.expect("/tmp/text", LIMIT)?;
-    pty.keys("ihello\rwrld\x1b")?;
-    pty.expect("wrld", LIMIT)?;
-    pty.keys("0lio\x1bk0")?;
-    pty.keys(":wq\r")?;
+    // Escape alone is told from the escape sequence of a key by the time that passes.
+    for keys in ["ihello\rwrld", "\x1b", "0lio", "\x1b", ":wq\r"] {
+        pty.keys(keys)?;
+        std::thread::sleep(Duration::from_millis(500));
+    }
     pty.expect(PROMPT, LIMIT)?;
     expect(&mut pty, "cat /tmp/text", "hello\nworld\n")
 }
@@ -159,11 +158,11 @@ fn vi(bench: Bench) -> Result<()> {
 fn less_and_top(bench: Bench) -> Result<()> {
     let mut pty = shell(&bench, 24, 80)?;
     pty.keys("seq 1000 >/tmp/n; less /tmp/n\r")?;
-    pty.expect("\r\n23", LIMIT)?;
+    pty.expect("23\r\n", LIMIT)?;
     pty.keys(" ")?;
-    pty.expect("\r\n46", LIMIT)?;
+    pty.expect("46\r\n", LIMIT)?;
     pty.keys("G")?;
-    pty.expect("\r\n1000", LIMIT)?;
+    pty.expect("1000\r\n", LIMIT)?;
     pty.keys("q")?;
     pty.expect(PROMPT, LIMIT)?;
     pty.keys("top\r")?;
@@ -197,19 +196,19 @@ fn paste(bench: Bench) -> Result<()> {
 
 fn raw_and_utf8(bench: Bench) -> Result<()> {
     let mut pty = shell(&bench, 24, 80)?;
-    pty.keys("stty raw -echo; head -c 5 | od -An -tx1; stty sane\r")?;
-    pty.expect("sane\r\n", LIMIT)?;
-    std::thread::sleep(Duration::from_millis(700));
-    pty.keys(b"\x03\r\x04\x1a\xff")?;
-    pty.expect("03 0d 04 1a ff", LIMIT)?;
-    pty.expect(PROMPT, LIMIT)?;
     // A character of two bytes is erased as one.
     pty.keys("cat >/tmp/u\r")?;
     pty.expect("/tmp/u\r\n", LIMIT)?;
     std::thread::sleep(Duration::from_millis(700));
     pty.keys("aä€\x7f\x7f€\r\x04")?;
     pty.expect(PROMPT, LIMIT)?;
-    expect(&mut pty, "cat /tmp/u", "a€\n")
+    expect(&mut pty, "cat /tmp/u", "a€\n")?;
+    pty.keys("stty raw -echo; head -c 5 | od -An -tx1; stty sane\r")?;
+    pty.expect("sane\r\n", LIMIT)?;
+    std::thread::sleep(Duration::from_millis(700));
+    pty.keys(b"\x03\r\x04\x1a\xff")?;
+    pty.expect("03 0d 04 1a ff", LIMIT)?;
+    pty.expect(PROMPT, LIMIT).map(drop)
 }
 
 /// The host's terminal is as before after an exit and after SIGTERM.
