@@ -6,7 +6,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use linux_raw_sys::general as linux;
 
-/// Signals that the foreground group is to get, in the order of [`Signals::take`].
+/// Signals that the foreground group is to get, all at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Signals(pub(crate) u8);
 

@@ -81,7 +81,7 @@ fn decide(
 /// `rseq`.
 ///
 /// # Errors
-/// As [`decide`], and EFAULT.
+/// As `decide`, and EFAULT.
 pub fn register(area: u64, length: u32, flags: u32, signature: u32) -> Result<()> {
     let me = current();
     let asked = Registration { area, length, signature };

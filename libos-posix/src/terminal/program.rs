@@ -95,6 +95,8 @@ impl Terminal {
                 {
                     Err(WaitError::TimedOut) => return Ok(bytes),
                     Err(WaitError::Interrupted) => Err(Errno::RESTART),
+                    // Whoever waited learns of the hang-up; later reads meet an end of file.
+                    Ok(()) if self.look(|state| state.is_hung_up) => Err(Errno::EIO),
                     Ok(()) => Ok(()),
                 },
             };

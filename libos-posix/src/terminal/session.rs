@@ -60,7 +60,7 @@ impl Terminal {
         current_process().state.lock().terminal = Some(self.clone());
     }
 
-    /// As [`Self::acquire`] when it is opened, if nobody has it and the process has none.
+    /// Makes it the terminal of the running process's session when it is opened, if that has none and nobody has it.
     pub fn acquire_if_free(self: &Arc<Self>) {
         let (_, _, leads) = me();
         if leads && current_terminal().is_none() && self.look(|state| state.session == 0) {

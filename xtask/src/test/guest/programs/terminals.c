@@ -394,7 +394,8 @@ static void jobs(void) {
         close(master);
         char byte;
         int count = read(slave, &byte, 1);
-        printf("hung up: read %d, HUP %d\n", count, got[SIGHUP]);
+        printf("hung up: read %d %d, HUP %d\n", count, count < 0 ? errno : 0, got[SIGHUP]);
+        printf("then: read %zd\n", read(slave, &byte, 1));
         fflush(stdout);
         _exit(0);
     }

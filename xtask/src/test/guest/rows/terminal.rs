@@ -86,6 +86,8 @@ fn jobs(bench: Bench) -> Result<()> {
     // Ctrl-D ends a program's input, and then the shell.
     pty.keys("cat; exit 5\r")?;
     pty.expect("exit 5\r\n", LIMIT)?;
+    // What is typed ahead is not echoed, because the shell has turned that off.
+    std::thread::sleep(Duration::from_millis(700));
     pty.keys("one\r")?;
     pty.expect("one\r\none\r\n", LIMIT)?;
     pty.keys("\x04")?;
