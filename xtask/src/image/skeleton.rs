@@ -13,6 +13,7 @@ const GROUP: &str = "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n";
 const PROFILE: &str = "export PATH=/bin:/sbin:/usr/bin:/usr/sbin\n\
                        export PS1='\\u@\\h:\\w\\$ ' PAGER=less EDITOR=vi\n\
                        alias ll='ls -l'\n\
+                       cd\n\
                        uname -srv\n\
                        [ -r /etc/motd ] && cat /etc/motd\n";
 const MESSAGE: &str = "\n\
