@@ -36,7 +36,7 @@ macro_rules! calls {
 calls! {
     /// Does nothing. The floor of what a kernel entry costs.
     Null = 0 (),
-    /// `serix_write`: appends up to 4096 bytes to the kernel log. Needs LOG on the console slot.
+    /// `serix_write`: appends up to 1024 bytes to the kernel log. Needs LOG on the console slot.
     Write = 1 (console, address, length),
     /// `serix_exit`: ends the calling domain, with a status that its creator can read.
     Exit = 2 (status),
@@ -54,8 +54,10 @@ calls! {
     /// `token` and returns a slot of the delegation, for revoking it and for filling the child's memory.
     /// `parameters` points to a [`crate::map::Grant`]. Answers `Again` while frames change owner.
     Grant = 7 (slot, parameters, token),
-    /// Takes a delegation back: all that was made of it ends, frames are unmapped and zeroed. Answers `Again` until done.
-    Revoke = 8 (delegation),
+    /// Takes a delegation back: all that was made of it ends, frames are unmapped and zeroed. Answers `Again` until done. Until `deadline`
+    /// (nanoseconds of the TSC clock; 0: at once) the holder is asked for it (upcall REVOKE, and its record) and the answer is `Busy`;
+    /// if it lets go before, `bits` of `event` (or none) are signalled, and the call goes on.
+    Revoke = 8 (delegation, deadline, event, bits),
     /// Maps frames: `requests` points to `count` (1 to 64) [`crate::map::MapRequest`]s. Returns how many were done; an
     /// error only if the first failed.
     Map = 9 (space, requests, count),
@@ -136,6 +138,11 @@ calls! {
     GateCall = 39 (gate, word0, word1, word2, word3, deadline),
     /// Answers the call that the calling dispatcher serves, and waits for the next one: it does not return.
     GateReply = 40 (word0, word1, word2, word3),
+    /// Names a frame of the caller as its record: the kernel writes there what it is asked to give back and what was taken from it
+    /// (a [`crate::record::RecordPage`]) and signals `bits` of `event` each time. The frame is pinned until the domain ends.
+    RecordSet = 41 (frames, unit, event, bits),
+    /// Lets go of what the caller was asked for: the grant with this generation may be taken before its deadline.
+    Surrender = 42 (generation),
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub mod reason {
     pub const SLICE_START: u64 = 256;
     /// An event asked for an upcall; `address` holds its bits.
     pub const EVENT: u64 = 257;
-    /// A resource will be revoked; `address` is its slot.
+    /// The domain is asked to give something back; `address` is the generation of the grant. See [`crate::record`].
     pub const REVOKE: u64 = 258;
 }
 

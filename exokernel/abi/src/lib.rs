@@ -11,6 +11,7 @@ pub mod error;
 pub mod info;
 pub mod layout;
 pub mod map;
+pub mod record;
 pub mod ring;
 pub mod start;
 pub mod token;
@@ -28,3 +29,5 @@ pub const NATIVE_TAG: u32 = 0x5E71;
 pub const NO_SLOT: u32 = u32::MAX;
 /// A deadline that never comes.
 pub const FOREVER: u64 = u64::MAX;
+/// Most bytes of one `Write`: the kernel waits for the serial line meanwhile.
+pub const WRITE_MAX: usize = 1024;

@@ -21,6 +21,8 @@ pub enum EndReason {
     Fault = 2,
     /// Its creator destroyed it.
     Destroyed = 3,
+    /// Frames were taken back that it had handed over to the kernel: to its account, or as a page of a dispatcher, ring or record.
+    Revoked = 4,
 }
 
 /// A resource that the first domain holds, already bound.

@@ -1,9 +1,10 @@
 //! Domains: the unit of protection and authority, and the frames that pay for what the kernel keeps for them.
-use crate::capability::{Granting, NodeChunk, Slots};
+use crate::capability::{Granting, NodeChunk, Record, Revocation, Slots};
 use crate::ipc::event::Signal;
 use crate::ipc::gate::MAX_GATES;
 use crate::object::Table;
 use serix_abi::start::EndReason;
+use serix_abi::token::Kind;
 use serix_core::DomainId;
 use serix_core::binding::BindingTable;
 use serix_core::ids::Frame;
@@ -31,6 +32,23 @@ pub(crate) enum State {
     Ended(EndReason, u32),
 }
 
+/// Room for a count of each kind of object.
+const KINDS: usize = Kind::Ring as usize + 1;
+
+/// A question that a domain was put: to let go of a delegation.
+pub(crate) struct Asking {
+    /// The delegation, by the generation that it was made with.
+    pub(crate) generation: u64,
+    /// When it is over.
+    pub(crate) deadline: u64,
+    /// Whom to tell that it did.
+    pub(crate) answer: Option<Signal>,
+    /// It did.
+    pub(crate) answered: bool,
+    /// The upcall has still to be made.
+    pub(crate) upcall_due: bool,
+}
+
 /// A domain.
 pub(crate) struct Domain {
     pub(crate) id: DomainId,
@@ -53,6 +71,18 @@ pub(crate) struct Domain {
     pub(crate) cores: u32,
     /// Dispatchers that can run while others are current: first and last.
     pub(crate) ready: Option<(u32, u32)>,
+    /// The revocation of its own that is under way.
+    pub(crate) revocation: Option<Revocation>,
+    /// What it is asked to give back.
+    pub(crate) asking: Option<Asking>,
+    /// Where it is told so.
+    pub(crate) record: Option<Record>,
+    /// Objects that it has, by kind.
+    pub(crate) objects: [u32; KINDS],
+    /// Where to look for the next of them.
+    pub(crate) scan: u32,
+    /// The youngest of the domains that end before it, when it ends.
+    pub(crate) descent: Option<u32>,
     /// Its gates.
     pub(crate) gates: [Option<u32>; MAX_GATES],
     /// Its delegation-made grant node, which dies with it.
@@ -75,8 +105,19 @@ impl Domain {
             cores: 0,
             ready: None,
             gates: [None; MAX_GATES],
+            revocation: None,
+            asking: None,
+            record: None,
+            objects: [0; KINDS],
+            scan: 0,
+            descent: None,
             node,
         }
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn runs(&self) -> bool {
+        self.state == State::Running
     }
 
     /// Whether it gets slices of a core. One that has none anywhere waits wherever it is.
@@ -110,6 +151,7 @@ impl Resources {
     /// Enters a domain with the id that [`Self::next_id`] gave, which is used up with it.
     pub(crate) fn insert_domain(&mut self, frame: OwnedFrame, domain: Domain) -> u32 {
         let index = self.domains.insert(frame, domain);
+        const { assert!(size_of::<Domain>() <= 4096) };
         self.reuse[index as usize] += 1;
         index
     }

@@ -1,5 +1,4 @@
 //! The kernel's state, whole, under one lock.
-use crate::capability::Revocation;
 use crate::cpu::core::Core;
 use crate::cpu::dispatcher::Dispatcher;
 use crate::disk::Devices;
@@ -52,8 +51,6 @@ pub(crate) struct Kernel {
     pub(crate) resources: Resources,
     pub(crate) grants: GrantTree,
     pub(crate) sealer: Sealer,
-    /// The revocation that was begun last; one that is interrupted by another starts over.
-    pub(crate) revocation: Option<Revocation>,
     pub(crate) environments: Table<Environment>,
     pub(crate) subtrees: Table<Subtree>,
     pub(crate) dispatchers: Table<Dispatcher>,
@@ -68,6 +65,8 @@ pub(crate) struct Kernel {
     pub(crate) check: Check,
     /// Words of the command line.
     pub(crate) options: Options,
+    /// Domains that end by force in this step, one for another's frames.
+    pub(crate) forced: u32,
     /// Serial number of the next dispatcher.
     pub(crate) next_serial: u64,
     /// The first domain: when it ends, the machine does.

@@ -17,6 +17,11 @@ impl<T> Table<T> {
         Self { entries, free: (0..capacity).rev().collect() }
     }
 
+    /// Most objects at once.
+    pub(crate) fn capacity(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
     /// The index that the next object gets; `None` when the table is full.
     pub(crate) fn next(&self) -> Option<u32> {
         self.free.last().copied()
@@ -52,9 +57,5 @@ impl<T> Table<T> {
     #[inline(always)]
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut FrameBox<T>> {
         self.entries.get_mut(index as usize)?.as_mut()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &FrameBox<T>)> {
-        (0..).zip(&self.entries).filter_map(|(index, entry)| Some((index, entry.as_ref()?)))
     }
 }

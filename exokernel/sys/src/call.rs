@@ -58,9 +58,13 @@ simple! {
     /// Makes a gate into dispatcher `number` of `environment` at `entry` with stack pointer `stack`; the value is its slot.
     gate_create = GateCreate(slot, number, entry, stack) -> native;
     /// Empties a slot.
-    unbind = Unbind(slot) -> native;
+    unbind = Unbind(slot) -> native_until_done;
     /// Takes a delegation back, waiting until it is gone.
     revoke = Revoke(slot) -> native_until_done;
+    /// Lets go of what the domain was asked for.
+    surrender = Surrender(generation) -> native;
+    /// Makes frame `unit` of `slot` the domain's record; news signal `bits` of `event`.
+    record_set = RecordSet(slot, unit, event, bits) -> native;
     /// Makes an empty subtree in `domain`; the value is its slot.
     subtree_create = SubtreeCreate(domain) -> native;
     /// How many mappings frame `unit` of `slot` has.
@@ -86,7 +90,7 @@ simple! {
     /// Takes new submissions from a ring; the value is how many.
     ring_submit = RingSubmit(slot) -> native;
     /// Ends a ring without transfers in flight.
-    ring_destroy = RingDestroy(slot) -> native;
+    ring_destroy = RingDestroy(slot) -> native_until_done;
     /// Makes a ring in frame `unit` of `slot`; completions signal `bits` of `event`; the value is its slot.
     ring_create = RingCreate(slot, unit, event, bits) -> native;
     /// Gives slices to a domain.
@@ -117,7 +121,7 @@ pub fn environment_leave(leaving: Slot, target: Slot) -> Result<u64> {
 /// # Errors
 /// `BadSlot` or `Denied` if `console` is not a console slot with the LOG right.
 pub fn write(console: Slot, bytes: &[u8]) -> Result<()> {
-    for piece in bytes.chunks(serix_abi::PAGE_SIZE) {
+    for piece in bytes.chunks(serix_abi::WRITE_MAX) {
         // SAFETY: the kernel reads exactly the bytes of `piece`.
         unsafe {
             native(

@@ -21,7 +21,8 @@ impl End {
     /// What `DomainStatus` answered; `None` while the domain runs.
     #[must_use]
     pub fn decode(value: u64) -> Option<Self> {
-        let known = [EndReason::Exit, EndReason::Fault, EndReason::Destroyed];
+        let known =
+            [EndReason::Exit, EndReason::Fault, EndReason::Destroyed, EndReason::Revoked];
         let reason = (value >> 32) as u32;
         (reason != 0).then(|| Self {
             reason: known.into_iter().find(|&known| known as u32 == reason),
@@ -46,6 +47,9 @@ impl core::fmt::Display for End {
             Some(EndReason::Exit) => write!(f, "exited with status {status}"),
             Some(EndReason::Fault) => write!(f, "was ended by the kernel: exception {status}"),
             Some(EndReason::Destroyed) => f.write_str("was destroyed"),
+            Some(EndReason::Revoked) => {
+                f.write_str("lost frames that the kernel used for it, and was ended")
+            }
             None => write!(f, "ended for an unknown reason, status {status}"),
         }
     }

@@ -121,6 +121,13 @@ impl Node {
     /// Delegations made of this one.
     #[inline]
     #[must_use]
+    pub fn first_child(&self) -> Option<NodeId> {
+        self.first_child.some()
+    }
+
+    /// How many nodes were made of it directly.
+    #[inline]
+    #[must_use]
     pub fn children(&self) -> u32 {
         self.children
     }

@@ -286,18 +286,21 @@ impl Context {
         self.deliver(entry, vector, error_code, address)
     }
 
-    /// Enters the event entry if asynchronous upcalls may come now; else marks the page so that the libOS looks.
-    pub fn deliver_event(&mut self, reason: u64, address: u64) {
+    /// Enters the event entry if asynchronous upcalls may come now; else marks the page so that the libOS looks. Whether it
+    /// entered.
+    pub fn deliver_event(&mut self, reason: u64, address: u64) -> bool {
         let entry = self.event_entry;
         if entry == 0 {
-            return;
+            return false;
         }
         let rip = self.registers.rip;
         let gated = self.word32(offset::UPCALLS_DISABLED).load(Ordering::Relaxed) != 0
             || (self.restart_start..self.restart_end).contains(&rip);
-        if gated || !self.deliver(entry, reason, 0, address) {
+        let entered = !gated && self.deliver(entry, reason, 0, address);
+        if !entered {
             self.word64(offset::PENDING).store(1, Ordering::Relaxed);
         }
+        entered
     }
 
     /// Tells the dispatcher that a slice begins, its `count`th.

@@ -6,4 +6,5 @@ pub mod info;
 pub mod kernel_map;
 pub mod object;
 pub mod paging;
+pub mod record;
 pub mod user;

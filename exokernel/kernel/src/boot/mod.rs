@@ -156,7 +156,6 @@ fn assemble(
         resources,
         grants: GrantTree::new(),
         sealer: Sealer::new(master_key()),
-        revocation: None,
         environments: Table::new(objects),
         subtrees: Table::new(objects),
         dispatchers: Table::new(objects),
@@ -169,6 +168,7 @@ fn assemble(
         info,
         check: Check::default(),
         options: Options::parse(&boot.command_line),
+        forced: 0,
         next_serial: 1,
         first_domain: 0,
     }

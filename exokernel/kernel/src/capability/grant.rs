@@ -8,12 +8,14 @@ use serix_core::binding::Binding;
 use serix_core::extent::Extent;
 use serix_core::grant::{GrantError, GrantTree, NodeStore};
 use serix_core::ids::Frame;
-use serix_core::ledger::FrameWord;
 use serix_core::{DomainId, NodeId};
 use serix_hal::FrameNumber;
+use serix_hal::cpu::tlb;
 
 /// Frames that change owner in one step.
-const OWNERS_PER_STEP: u64 = 1024;
+const OWNERS_PER_STEP: u64 = 256;
+/// Mappings that one step of an undone grant may remove.
+const MAPPINGS_PER_STEP: usize = 64;
 
 fn error(error: GrantError) -> Error {
     match error {
@@ -30,6 +32,8 @@ fn error(error: GrantError) -> Error {
 pub(crate) struct Granting {
     delegation: u32,
     claim: Claim,
+    /// Frames from the start of the range that are the receiver's.
+    moved: u64,
     /// It failed, or another came before it was done: the frames go back.
     undone: bool,
 }
@@ -74,17 +78,17 @@ impl Kernel {
                 }
             }
         }
-        let granting = self.granting(domain, &from, claim, receiver)?;
+        let mut granting = self.granting(domain, &from, claim, receiver)?;
         if from.kind == Kind::Frames {
             let giver = self.resources.domains.get(domain).ok_or(Error::Dead)?.id;
-            match self.resources.move_frames(range.base(), range.count(), giver, receiver) {
-                Err(Error::Busy) => {
-                    self.undo_grant(domain, granting)?;
-                    return Err(Error::Busy);
-                }
-                other => other?,
+            let result = self.resources.move_frames(&mut granting, giver, receiver);
+            if result == Err(Error::Busy) {
+                self.undo_grant(domain, granting)?;
+                return Err(Error::Busy);
             }
-            self.resources.domains.get_mut(domain).ok_or(Error::Dead)?.granting = None;
+            let giver = self.resources.domains.get_mut(domain).ok_or(Error::Dead)?;
+            giver.granting = result.is_err().then_some(granting);
+            result?;
         }
         Ok((granting.delegation, self.sealer.seal(&granting.claim)))
     }
@@ -114,11 +118,11 @@ impl Kernel {
 
     /// Gives the frames of a delegation that did not come about back, step by step, then forgets it.
     fn undo_grant(&mut self, domain: u32, granting: Granting) -> Result<(), Error> {
-        let owner = self.resources.domains.get_mut(domain).ok_or(Error::Dead)?;
-        owner.granting = Some(Granting { undone: true, ..granting });
-        let (giver, receiver) = (owner.id, DomainId(granting.claim.audience));
-        let (base, count) = (granting.claim.base, granting.claim.count);
-        self.resources.move_back(base, count.into(), giver, receiver)?;
+        let mut granting = Granting { undone: true, ..granting };
+        let giver = self.resources.domains.get(domain).ok_or(Error::Dead)?.id;
+        let result = self.resources.move_back(&mut granting, giver);
+        self.resources.domains.get_mut(domain).ok_or(Error::Dead)?.granting = Some(granting);
+        result?;
         self.resources.clear_slot(domain, granting.delegation)?;
         self.drop_node(NodeId(granting.claim.node));
         self.resources.domains.get_mut(domain).ok_or(Error::Dead)?.granting = None;
@@ -145,7 +149,7 @@ impl Kernel {
         let delegation =
             self.resources.enter(domain, binding).inspect_err(|_| self.drop_node(node))?;
         let claim = Claim { node: node.0, generation, ..wanted };
-        let granting = Granting { delegation, claim, undone: false };
+        let granting = Granting { delegation, claim, moved: 0, undone: false };
         if wanted.kind == Kind::Frames {
             self.resources.domains.get_mut(domain).ok_or(Error::Dead)?.granting = Some(granting);
         }
@@ -166,58 +170,48 @@ impl Kernel {
 }
 
 impl Resources {
-    /// Gives frames that `move_frames` moved back, a bounded number at a time. One that the receiver uses already stays
-    /// with it.
-    fn move_back(
-        &mut self,
-        base: u64,
-        count: u64,
-        giver: DomainId,
-        receiver: DomainId,
-    ) -> Result<(), Error> {
-        let mut moved = 0;
-        for frame in base..base + count {
-            if moved == OWNERS_PER_STEP {
-                return Err(Error::Again);
+    /// Gives frames that `move_frames` moved back, the last first, a bounded number at a time. One that the receiver uses
+    /// already stays with it.
+    fn move_back(&mut self, granting: &mut Granting, giver: DomainId) -> Result<(), Error> {
+        let receiver = DomainId(granting.claim.audience);
+        let mut left = MAPPINGS_PER_STEP;
+        for _ in 0..OWNERS_PER_STEP.min(granting.moved) {
+            let frame = (granting.claim.base + granting.moved - 1) as u32;
+            let number = FrameNumber(frame);
+            while self.frames.unmap_one(number) {
+                if left == 0 {
+                    return Err(Error::Again);
+                }
+                left -= 1;
             }
-            let number = FrameNumber(frame as u32);
-            if self.ledger.word(Frame(number.0)).map(FrameWord::owner) != Some(receiver) {
-                continue;
+            tlb::finish();
+            if self.frames.pins(number) == 0 {
+                // The kernel's for the receiver: refused, and stays.
+                let _ = self.ledger.transfer(Frame(frame), receiver, giver);
             }
-            while self.frames.unmap_one(number) {}
-            if self.frames.pins(number) == 0
-                && self.ledger.transfer(Frame(number.0), receiver, giver).is_ok()
-            {
-                moved += 1;
-            }
+            granting.moved -= 1;
         }
-        Ok(())
+        if granting.moved > 0 { Err(Error::Again) } else { Ok(()) }
     }
 
-    /// Changes the owner of frames from `giver` to `receiver`, a bounded number at a time.
+    /// Changes the owner of the next frames of a delegation, a bounded number at a time.
     fn move_frames(
         &mut self,
-        base: u64,
-        count: u64,
+        granting: &mut Granting,
         giver: DomainId,
         receiver: DomainId,
     ) -> Result<(), Error> {
-        let mut moved = 0;
-        for frame in base..base + count {
-            let number = FrameNumber(frame as u32);
-            let owner = self.ledger.word(Frame(number.0)).map(FrameWord::owner);
-            if owner == Some(receiver) {
-                continue;
-            }
-            if moved == OWNERS_PER_STEP {
-                return Err(Error::Again);
-            }
+        let count = u64::from(granting.claim.count);
+        let end = count.min(granting.moved + OWNERS_PER_STEP);
+        while granting.moved < end {
+            let frame = (granting.claim.base + granting.moved) as u32;
+            let number = FrameNumber(frame);
             if self.frames.mappings(number) > 0 || self.frames.pins(number) > 0 {
                 return Err(Error::Busy);
             }
-            self.ledger.transfer(Frame(number.0), giver, receiver).map_err(|_| Error::Busy)?;
-            moved += 1;
+            self.ledger.transfer(Frame(frame), giver, receiver).map_err(|_| Error::Busy)?;
+            granting.moved += 1;
         }
-        Ok(())
+        if end < count { Err(Error::Again) } else { Ok(()) }
     }
 }

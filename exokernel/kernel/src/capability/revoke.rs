@@ -1,74 +1,121 @@
-//! Taking delegations back, and ending objects and domains, in bounded steps.
-use crate::domain::{Resources, State};
+//! Taking delegations back, in bounded steps: ask, wait, take by force, and say what was taken.
+use crate::domain::{Asking, Resources};
+use crate::ipc::event::Signal;
 use crate::kernel::Kernel;
 use serix_abi::Error;
+use serix_abi::record::{Asked, Taken};
 use serix_abi::start::EndReason;
 use serix_abi::token::Kind;
-use serix_core::grant::{Affected, Cursor, NodeStore, Progress};
+use serix_core::grant::{Affected, Cursor, GrantTree, Node, NodeStore, Progress};
 use serix_core::ids::Frame;
 use serix_core::{DomainId, NodeId};
 use serix_hal::FrameNumber;
-use serix_hal::cpu::local::MAX_CORES;
-use serix_hal::cpu::tlb;
+use serix_hal::cpu::{time, tlb};
 
 /// Nodes that one step may visit.
 const NODES_PER_STEP: u32 = 64;
 /// Frames that one step may zero: 512 stores each.
 const FRAMES_PER_STEP: u64 = 16;
+/// Mappings that one step may remove.
+const MAPPINGS_PER_STEP: usize = 64;
+/// Domains that may be ended for one another's frames in one step.
+const MAX_FORCE: u32 = 8;
 
 /// A revocation in progress, and the node it began with.
 pub(crate) struct Revocation {
-    pub(crate) node: NodeId,
+    node: NodeId,
     /// The generation that it was made with.
-    pub(crate) made: u64,
-    cursor: Cursor,
+    made: u64,
+    pub(super) cursor: Cursor,
 }
 
 impl Kernel {
-    /// Ends the node of an object that is gone.
-    pub(crate) fn drop_node(&mut self, node: NodeId) {
-        let Some(mut cursor) = self.grants.revoke(&mut self.resources, node) else { return };
-        // An object's node is a leaf or has delegations of the same object, which hold nothing of their own.
-        loop {
-            match self.grants.revoke_step(&mut self.resources, &mut cursor, NODES_PER_STEP) {
-                Progress::Again => {}
-                Progress::Reclaim(_) => self.grants.finish_node(&mut self.resources, &mut cursor),
-                Progress::Done => return,
-            }
-        }
-    }
-
-    /// Goes on revoking a delegation; `Again` until it and all that was made of it are gone.
-    pub(crate) fn revoke(&mut self, caller: u32, slot: u32) -> Result<(), Error> {
+    /// Goes on revoking a delegation; `Again` until it and all that was made of it are gone. Until `deadline` its holder is
+    /// asked for it, and the answer is `Busy`, unless the holder lets go.
+    pub(crate) fn revoke(
+        &mut self,
+        caller: u32,
+        slot: u32,
+        deadline: u64,
+        answer: Option<Signal>,
+    ) -> Result<(), Error> {
         let binding = self.resources.slot(caller, slot)?;
         if !binding.delegation {
             return Err(Error::Denied);
         }
-        let Some(mut revocation) = self.revocation_of(binding.node, binding.generation) else {
+        let live = GrantTree::is_current(&self.resources, binding.node, binding.generation);
+        if live && deadline > time::now_ns() && !self.ask(binding.node, deadline, answer) {
+            return Err(Error::Busy);
+        }
+        let revocation = self.revocation_of(caller, binding.node, binding.generation);
+        let Some(mut revocation) = revocation else {
             // Already gone, with whatever it was made of.
             self.resources.clear_slot(caller, slot)?;
             return Ok(());
         };
-        match self.revoke_step(&mut revocation.cursor) {
-            Ok(true) => {
-                self.resources.clear_slot(caller, slot)?;
-                Ok(())
-            }
+        match self.revoke_step(&mut revocation.cursor, Some(caller)) {
+            Ok(true) => self.resources.clear_slot(caller, slot).map(drop),
             Ok(false) => {
-                self.revocation = Some(revocation);
+                self.keep_revocation(caller, revocation);
                 Err(Error::Again)
             }
             Err(error) => {
-                self.revocation = Some(revocation);
+                self.keep_revocation(caller, revocation);
                 Err(error)
             }
         }
     }
 
-    /// The revocation of a node that is under way, or a new one; `None` if the node is gone. Two at once take turns: each
-    /// begins anew where the other left its mark.
-    fn revocation_of(&mut self, node: NodeId, made: u64) -> Option<Revocation> {
-        match self.revocation.take() {
+    /// Asks the holder of a node to let go of it; whether it did.
+    fn ask(&mut self, node: NodeId, deadline: u64, answer: Option<Signal>) -> bool {
+        let Some(asked) = self.resources.node(node).map(asked) else { return true };
+        let holder = self.resources.node(node).map_or(DomainId::NONE, Node::owner);
+        let holder = self.resources.index_of(holder);
+        let Some(domain) = holder.and_then(|holder| self.resources.domains.get_mut(holder)) else {
+            return true;
+        };
+        match &domain.asking {
+            Some(known) if known.generation == asked.generation => known.answered,
+            // One question at a time: this one is put when the other is over, if its own deadline allows.
+            Some(known) if !known.answered && known.deadline > time::now_ns() => false,
+            _ => {
+                domain.asking = Some(Asking {
+                    generation: asked.generation,
+                    deadline,
+                    answer,
+                    answered: false,
+                    upcall_due: true,
+                });
+                let signal = domain.record.as_mut().map(|record| record.ask(Asked { deadline, ..asked }));
+                if let Some(signal) = signal {
+                    self.send(signal);
+                }
+                false
+            }
+        }
+    }
+
+    /// The calling domain lets go of what it was asked for.
+    pub(crate) fn surrender(&mut self, caller: u32, generation: u64) -> Result<(), Error> {
+        let domain = self.resources.domains.get_mut(caller).ok_or(Error::Dead)?;
+        let asking = domain.asking.as_mut().filter(|asking| asking.generation == generation);
+        let asking = asking.ok_or(Error::Stale)?;
+        asking.answered = true;
+        if let Some(answer) = asking.answer {
+            self.send(answer);
+        }
+        Ok(())
+    }
+
+    /// The revocation of a node that a domain has under way, or a new one; `None` if the node is gone. Each domain has one: two
+    /// of the same domain at once take turns, and each begins anew where the other left its mark.
+    pub(super) fn revocation_of(
+        &mut self,
+        domain: u32,
+        node: NodeId,
+        made: u64,
+    ) -> Option<Revocation> {
+        match self.resources.domains.get_mut(domain)?.revocation.take() {
             Some(known) if known.node == node && known.made == made => Some(known),
             _ => {
                 let cursor = self.grants.revoke_made(&mut self.resources, node, made)?;
@@ -77,12 +124,24 @@ impl Kernel {
         }
     }
 
-    fn revoke_step(&mut self, cursor: &mut Cursor) -> Result<bool, Error> {
+    pub(super) fn keep_revocation(&mut self, domain: u32, revocation: Revocation) {
+        if let Some(domain) = self.resources.domains.get_mut(domain) {
+            domain.revocation = Some(revocation);
+        }
+    }
+
+    /// Goes on; true when all is gone. `revoker` is who takes the resources back; none if nothing is to be taken.
+    pub(super) fn revoke_step(
+        &mut self,
+        cursor: &mut Cursor,
+        revoker: Option<u32>,
+    ) -> Result<bool, Error> {
         match self.grants.revoke_step(&mut self.resources, cursor, NODES_PER_STEP) {
             Progress::Again => Ok(false),
             Progress::Done => Ok(true),
             Progress::Reclaim(affected) => {
-                if self.reclaim(&affected, &mut cursor.reclaimed)? {
+                if self.reclaim(&affected, &mut cursor.reclaimed, revoker)? {
+                    self.record_taken(&affected);
                     self.grants.finish_node(&mut self.resources, cursor);
                 }
                 Ok(false)
@@ -91,200 +150,127 @@ impl Kernel {
     }
 
     /// Takes back what a revoked node held; true when done.
-    fn reclaim(&mut self, affected: &Affected, reclaimed: &mut u64) -> Result<bool, Error> {
-        if affected.kind == Kind::Slices {
-            // Slices that were never assigned are the heir's already.
-            let _ = self.assign_slices(affected.range, affected.owner, affected.heir);
+    fn reclaim(
+        &mut self,
+        affected: &Affected,
+        reclaimed: &mut u64,
+        revoker: Option<u32>,
+    ) -> Result<bool, Error> {
+        match affected.kind {
+            Kind::Slices => {
+                // Slices that were never assigned are the heir's already.
+                let _ = self.assign_slices(affected.range, affected.owner, affected.heir);
+            }
+            Kind::Gate => {
+                let gate = affected.range.base() as u32;
+                self.abort_call_of(gate, Error::Stale, Some(affected.node));
+            }
+            Kind::Frames => return self.reclaim_frames(affected, reclaimed, revoker),
+            _ => {}
         }
-        if affected.kind == Kind::Gate {
-            let gate = affected.range.base() as u32;
-            self.abort_call_of(gate, Error::Stale, Some(affected.node));
-        }
-        if affected.kind != Kind::Frames {
-            return Ok(true);
-        }
+        Ok(true)
+    }
+
+    /// Takes the next frames: unmapped everywhere, forgotten by all cores, zeroed, the heir's.
+    fn reclaim_frames(
+        &mut self,
+        affected: &Affected,
+        reclaimed: &mut u64,
+        revoker: Option<u32>,
+    ) -> Result<bool, Error> {
         let end = affected.range.count().min(*reclaimed + FRAMES_PER_STEP);
+        let frame = |unit: u64| (affected.range.base() + unit) as u32;
+        let mut left = MAPPINGS_PER_STEP;
+        for unit in *reclaimed..end {
+            if !self.resources.unmap_frame(frame(unit), affected.owner, &mut left) {
+                return Ok(false);
+            }
+        }
+        // No core may write to them any more when they are zeroed.
+        tlb::finish();
         while *reclaimed < end {
-            let frame = (affected.range.base() + *reclaimed) as u32;
-            self.resources.reclaim_frame(frame, affected)?;
+            if !self.resources.take_frame(frame(*reclaimed), affected) {
+                self.make_let_go(affected.owner, revoker)?;
+                return Ok(false);
+            }
             *reclaimed += 1;
         }
         Ok(*reclaimed == affected.range.count())
     }
 
-    /// Ends a domain: nothing of it runs any more, whoever waits for it is told. Its objects go step by step in
-    /// [`Self::domain_end_step`].
-    pub(crate) fn domain_stop(&mut self, index: u32, reason: EndReason, status: u32) {
+    /// A frame cannot be taken: a device writes to it, or the kernel uses it for its owner, as a dispatcher's page or as part of
+    /// the account. A device is waited for. A domain that gave the kernel what is not its own for good ends.
+    fn make_let_go(&mut self, owner: DomainId, revoker: Option<u32>) -> Result<(), Error> {
+        let index = self.resources.index_of(owner).ok_or(Error::Busy)?;
+        let revoker = revoker.ok_or(Error::Busy)?;
+        if self.abandon_transfers_of(index) {
+            return Ok(());
+        }
+        if self.is_ancestor(index, revoker) || self.forced >= MAX_FORCE {
+            return Err(Error::Busy);
+        }
+        self.domain_stop(index, EndReason::Revoked, 0);
+        self.forced += 1;
+        let more = self.domain_end_step(index);
+        self.forced -= 1;
+        // When nothing of it is left and a frame is still in use, it is not this domain's use.
+        if more? { Ok(()) } else { Err(Error::Busy) }
+    }
+
+    /// Appends to the record of whoever lost something, and forgets that it was asked for it.
+    fn record_taken(&mut self, affected: &Affected) {
+        let made = self.resources.node(affected.node).map_or(0, Node::made);
+        let Some(index) = self.resources.index_of(affected.owner) else { return };
         let Some(domain) = self.resources.domains.get_mut(index) else { return };
-        if domain.state != State::Running {
-            return;
-        }
-        domain.state = State::Ended(reason, status);
-        let (end_signal, gates) = (domain.end_signal, domain.gates);
-        let current = core::mem::replace(&mut domain.current, [None; MAX_CORES]);
-        domain.ready = None;
-        // Who serves one of them goes on alone.
-        for head in current.into_iter().flatten() {
-            self.abort_call(head, Error::Dead);
-        }
-        for core in 0..self.cores.len() {
-            let running = self.cores[core].running;
-            let running = running.and_then(|running| self.dispatchers.get(running));
-            if running.is_some_and(|running| running.domain == index) {
-                self.evict(core);
-            }
-        }
-        self.abort_calls_of(&gates);
-        if let Some(signal) = end_signal {
+        let asking = domain.asking.take_if(|asking| asking.generation == made);
+        let taken = Taken {
+            generation: made,
+            base: affected.range.base(),
+            count: affected.range.count(),
+            kind: affected.kind as u32,
+            forced: u32::from(asking.is_none_or(|asking| !asking.answered)),
+        };
+        if let Some(signal) = domain.record.as_mut().map(|record| record.append(taken)) {
             self.send(signal);
-        }
-    }
-
-    /// Goes on destroying a stopped domain; false when only the domain itself is left.
-    pub(crate) fn domain_end_step(&mut self, index: u32) -> Result<bool, Error> {
-        if let Some(environment) = self.first_of(index, Kind::Environment) {
-            self.environment_end_step(environment);
-            return Ok(true);
-        }
-        if let Some(subtree) = self.first_of(index, Kind::Subtree) {
-            self.subtree_end_step(subtree);
-            return Ok(true);
-        }
-        if let Some(ring) = self.first_of(index, Kind::Ring) {
-            self.abandon_transfers(ring);
-            return match self.ring_end(ring) {
-                // The disk still writes to the domain's frames: it ends by itself.
-                Err(Error::Busy) => Ok(true),
-                other => other.map(|()| true),
-            };
-        }
-        let gates = self.resources.domains.get(index).map(|domain| domain.gates);
-        if let Some(gate) = gates.and_then(|gates| gates.into_iter().flatten().next()) {
-            self.gate_end(gate);
-            return Ok(true);
-        }
-        if let Some(event) = self.first_of(index, Kind::Event) {
-            self.event_end(event);
-            return Ok(true);
-        }
-        if let Some(child) = self.first_of(index, Kind::Domain) {
-            self.domain_stop(child, EndReason::Destroyed, 0);
-            if !self.domain_end_step(child)? {
-                self.domain_free(child);
-            }
-            return Ok(true);
-        }
-        if let Some(node) = self.resources.first_node(index) {
-            return self.revoke_node_step(node).map(|()| true);
-        }
-        Ok(false)
-    }
-
-    fn revoke_node_step(&mut self, node: NodeId) -> Result<(), Error> {
-        let made = self.resources.node(node).ok_or(Error::Stale)?.made();
-        let mut revocation = self.revocation_of(node, made).ok_or(Error::Stale)?;
-        let result = self.revoke_step(&mut revocation.cursor);
-        if result != Ok(true) {
-            self.revocation = Some(revocation);
-        }
-        result.map(drop)
-    }
-
-    /// Frees a stopped domain without objects.
-    pub(crate) fn domain_free(&mut self, index: u32) {
-        self.resources.free_slots(index);
-        self.resources.dissolve_account(index);
-        let Some(domain) = self.resources.domains.get(index) else { return };
-        let (node, id, payer) = (domain.node, domain.id, self.domain_payer(index));
-        let heir = self.resources.domains.get(payer).map_or(DomainId::NONE, |payer| payer.id);
-        self.leave_slices(index, id, heir);
-        if let Some(frame) = self.resources.domains.remove(index) {
-            self.resources.put_object(payer, frame);
-        }
-        self.drop_node(node);
-    }
-
-    /// The domain whose account paid for a domain: the owner of its node.
-    fn domain_payer(&self, index: u32) -> u32 {
-        self.resources
-            .domains
-            .get(index)
-            .and_then(|domain| self.resources.node(domain.node))
-            .and_then(|node| self.resources.index_of(node.owner()))
-            .unwrap_or(self.first_domain)
-    }
-
-    /// Whether a domain is another one, or paid for it, or for one that did.
-    pub(crate) fn is_ancestor(&self, index: u32, of: u32) -> bool {
-        let mut at = of;
-        while at != index {
-            if at == self.first_domain {
-                return false;
-            }
-            at = self.domain_payer(at);
-        }
-        true
-    }
-
-    /// Any object of a kind that a domain has.
-    fn first_of(&self, domain: u32, kind: Kind) -> Option<u32> {
-        match kind {
-            Kind::Environment => {
-                self.environments.iter().find(|(_, at)| at.domain == domain).map(|(index, _)| index)
-            }
-            Kind::Subtree => {
-                self.subtrees.iter().find(|(_, at)| at.domain == domain).map(|(index, _)| index)
-            }
-            Kind::Ring => {
-                self.rings.iter().find(|(_, at)| at.domain == domain).map(|(index, _)| index)
-            }
-            Kind::Event => {
-                self.events.iter().find(|(_, at)| at.domain == domain).map(|(index, _)| index)
-            }
-            Kind::Domain => self
-                .resources
-                .domains
-                .iter()
-                .map(|(index, _)| index)
-                .find(|index| *index != domain && self.domain_payer(*index) == domain),
-            _ => None,
         }
     }
 }
 
+/// What a holder is told of a node, but the deadline.
+fn asked(node: &Node) -> Asked {
+    Asked {
+        generation: node.made(),
+        base: node.range().base(),
+        count: node.range().count(),
+        deadline: 0,
+        kind: node.kind() as u64,
+    }
+}
+
 impl Resources {
-    /// Takes one frame from its owner: unmapped, zeroed, the heir's.
-    fn reclaim_frame(&mut self, frame: u32, affected: &Affected) -> Result<(), Error> {
-        let number = FrameNumber(frame);
-        let owner = self.ledger.word(Frame(frame)).map(|word| word.owner());
-        if owner != Some(affected.owner) {
-            // Taken already, by the end of a delegation further down.
-            return Ok(());
-        }
-        while self.frames.unmap_one(number) {}
-        // No core may write to it any more when it is zeroed.
-        tlb::finish();
-        if self.frames.pins(number) > 0 {
-            return Err(Error::Busy);
-        }
-        if !self.frames.zero_user(number) {
-            return Err(Error::Busy);
-        }
-        self.ledger.transfer(Frame(frame), affected.owner, affected.heir).map_err(|_| Error::Busy)
+    fn is_owner(&self, frame: u32, owner: DomainId) -> bool {
+        self.ledger.word(Frame(frame)).map(|word| word.owner()) == Some(owner)
     }
 
-    /// A node that a domain paid for and that is still in use.
-    fn first_node(&self, domain: u32) -> Option<NodeId> {
-        let domain = self.domains.get(domain)?;
-        domain.node_chunks[..domain.node_chunk_count].iter().find_map(|chunk| {
-            let place = self.node_chunks.get(*chunk)?.first_used()?;
-            Some(super::nodes::node_id(*chunk, place))
-        })
+    /// Removes the mappings of a frame, at most `left`; false if there are more. A frame that is another's was taken already, by
+    /// the end of a delegation further down.
+    fn unmap_frame(&mut self, frame: u32, owner: DomainId, left: &mut usize) -> bool {
+        if !self.is_owner(frame, owner) {
+            return true;
+        }
+        while self.frames.unmap_one(FrameNumber(frame)) {
+            if *left == 0 {
+                return false;
+            }
+            *left -= 1;
+        }
+        true
     }
 
-    /// Gives all frames of an account back to its domain.
-    fn dissolve_account(&mut self, index: u32) {
-        let Some(domain) = self.domains.get_mut(index) else { return };
-        while self.ledger.withdraw(&mut domain.account).is_some() {}
+    /// Zeroes an unmapped frame and gives it to the heir; false if it is in use.
+    fn take_frame(&mut self, frame: u32, affected: &Affected) -> bool {
+        !self.is_owner(frame, affected.owner)
+            || self.frames.zero_user(FrameNumber(frame))
+                && self.ledger.transfer(Frame(frame), affected.owner, affected.heir).is_ok()
     }
 }

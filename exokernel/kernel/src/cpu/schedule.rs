@@ -7,6 +7,7 @@ use crate::capability::DEVICE_SHIFT;
 use crate::domain;
 use crate::kernel::Kernel;
 use serix_abi::Error;
+use serix_abi::dispatcher::reason;
 use serix_core::DomainId;
 use serix_core::extent::Extent;
 use serix_core::slices::SliceVector;
@@ -319,6 +320,11 @@ impl Kernel {
             && next == head
             && let Some(dispatcher) = self.dispatchers.get_mut(next)
         {
+            let asking = self.resources.domains.get_mut(owner).and_then(|at| at.asking.as_mut());
+            if let Some(asking) = asking.filter(|asking| asking.upcall_due) {
+                let told = dispatcher.context.deliver_event(reason::REVOKE, asking.generation);
+                asking.upcall_due = !told;
+            }
             dispatcher.start_slice();
         }
         self.set_timer(now);

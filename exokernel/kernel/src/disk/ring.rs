@@ -38,42 +38,58 @@ impl Kernel {
         bits: u64,
     ) -> Result<u32, Error> {
         let signal = self.signal_for(caller, event, bits)?;
-        let rights = Rights::MAP.with(Rights::WRITE);
-        let binding = self.resources.lookup(caller, frames, Kind::Frames, rights)?;
-        let unit = binding.range.unit(unit).ok_or(Error::BadArgument)? as u32;
-        let owner = self.resources.domains.get(caller).ok_or(Error::Dead)?.id;
-        if !self.resources.ledger.is_mappable_by(Frame(unit), owner) {
-            return Err(Error::Denied);
-        }
+        let page = self.own_page(caller, frames, unit)?;
         let index = self.rings.next().ok_or(Error::TableFull)?;
         let node = self.object_node(caller, Kind::Ring, index)?;
         let Some(frame) = self.resources.take_object(caller) else {
             self.drop_node(node);
             return Err(Error::NoFrames);
         };
-        let Some(shared) = SharedRing::new(&mut self.resources.frames, FrameNumber(unit)) else {
+        let Some(shared) = SharedRing::new(&mut self.resources.frames, page) else {
             self.resources.put_object(caller, frame);
             self.drop_node(node);
             return Err(Error::Denied);
         };
         let cookies = [None; SUBMISSIONS];
         self.rings.insert(frame, Ring { domain: caller, node, shared, signal, cookies });
+        self.resources.count_object(caller, Kind::Ring, true);
         self.resources.bind_node(caller, node, Rights::CONTROL, index).inspect_err(|_| {
-            let _ = self.ring_end(index);
+            let _ = self.ring_end_step(index);
         })
     }
 
-    /// Ends a ring; `Busy` while transfers are in flight.
-    pub(crate) fn ring_end(&mut self, index: u32) -> Result<(), Error> {
-        if self.rings.get(index).ok_or(Error::Dead)?.in_flight() > 0 {
+    /// Ends a ring; `Busy` while transfers are in flight, `Again` while there are delegations of it.
+    pub(crate) fn ring_end_step(&mut self, index: u32) -> Result<(), Error> {
+        let ring = self.rings.get(index).ok_or(Error::Dead)?;
+        let (domain, node) = (ring.domain, ring.node);
+        if ring.in_flight() > 0 {
             return Err(Error::Busy);
+        }
+        if self.delegations_end_step(domain, node) {
+            return Err(Error::Again);
         }
         if let Some((frame, ring)) = self.rings.remove_value(index) {
             ring.shared.release(&mut self.resources.frames);
             self.resources.put_object(ring.domain, frame);
+            self.resources.count_object(ring.domain, Kind::Ring, false);
             self.drop_node(ring.node);
         }
         Ok(())
+    }
+
+    /// A frame of the calling domain that becomes a page which the kernel writes.
+    pub(crate) fn own_page(
+        &self,
+        caller: u32,
+        frames: u32,
+        unit: u64,
+    ) -> Result<FrameNumber, Error> {
+        let rights = Rights::MAP.with(Rights::WRITE);
+        let binding = self.resources.lookup(caller, frames, Kind::Frames, rights)?;
+        let frame = binding.range.unit(unit).ok_or(Error::BadArgument)? as u32;
+        let owner = self.resources.domains.get(caller).ok_or(Error::Dead)?.id;
+        let own = self.resources.ledger.is_mappable_by(Frame(frame), owner);
+        own.then_some(FrameNumber(frame)).ok_or(Error::Denied)
     }
 
     /// Writes a completion and signals the ring's event.

@@ -209,6 +209,20 @@ impl Kernel {
         failed.into_iter().flatten().for_each(|ended| self.finish(ended));
     }
 
+    /// Whether transfers of a domain are in flight, which the devices are made to let go of where that is possible.
+    pub(crate) fn abandon_transfers_of(&mut self, domain: u32) -> bool {
+        let flying = |ring: &Ring| ring.domain == domain && ring.in_flight() > 0;
+        let known = self.resources.domains.get(domain).map_or(0, |at| at.objects[Kind::Ring as usize]);
+        if known == 0 {
+            return false;
+        }
+        let ring = (0..self.rings.capacity()).find(|at| self.rings.get(*at).is_some_and(|at| flying(at)));
+        if let Some(ring) = ring {
+            self.abandon_transfers(ring);
+        }
+        ring.is_some()
+    }
+
     fn finish(&mut self, ended: Completed) {
         let (index, place) = ((ended.tag >> 32) as u32, ended.tag as usize % SUBMISSIONS);
         let Some(ring) = self.rings.get_mut(index) else { return };

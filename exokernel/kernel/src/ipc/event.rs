@@ -9,6 +9,9 @@ use serix_core::grant::GrantTree;
 use serix_core::watch::{Wait, Waiter, WaiterId, WaiterStore, Watch};
 use serix_hal::cpu::time;
 
+/// Waiters that one step may wake.
+const WAITERS_PER_STEP: usize = 32;
+
 /// A word of 64 bits and who waits for some of them.
 pub(crate) struct Event {
     pub(crate) domain: u32,
@@ -54,8 +57,11 @@ impl Kernel {
             return Err(Error::NoFrames);
         };
         self.events.insert(frame, Event { domain: caller, node, watch: Watch::new() });
+        self.resources.count_object(caller, Kind::Event, true);
         let rights = Rights::SIGNAL.with(Rights::WAIT).with(Rights::GRANT);
-        self.resources.bind_node(caller, node, rights, index).inspect_err(|_| self.event_end(index))
+        self.resources.bind_node(caller, node, rights, index).inspect_err(|_| {
+            self.event_end_step(index);
+        })
     }
 
     /// Sets bits and wakes whoever waits for one of them: at most 64, since each bit goes to one waiter.
@@ -125,10 +131,14 @@ impl Kernel {
         self.deadlines.remove(waiter);
     }
 
-    /// Wakes everybody whose deadline has come.
+    /// Wakes those whose deadline has come; if there are many, the timer comes again for the rest.
     pub(crate) fn expire_deadlines(&mut self) {
         let now = time::now_ns();
-        while let Some(waiter) = self.deadlines.pop_due(now) {
+        let mut left = WAITERS_PER_STEP;
+        while left > 0
+            && let Some(waiter) = self.deadlines.pop_due(now)
+        {
+            left -= 1;
             if self.dispatchers.get(waiter).is_some_and(|client| client.callee.is_some()) {
                 self.abort_call(waiter, Error::TimedOut);
             } else {
@@ -137,20 +147,29 @@ impl Kernel {
         }
     }
 
-    /// Ends an event: who waits for it is told that it is dead.
-    pub(crate) fn event_end(&mut self, index: u32) {
-        while let Some(waiter) =
-            self.events.get_mut(index).and_then(|event| event.watch.evict(&mut self.dispatchers))
-        {
+    /// Goes on ending an event, whose waiters are told that it is dead; false when it is gone.
+    pub(crate) fn event_end_step(&mut self, index: u32) -> bool {
+        for _ in 0..WAITERS_PER_STEP {
+            let event = self.events.get_mut(index);
+            let Some(waiter) = event.and_then(|event| event.watch.evict(&mut self.dispatchers)) else {
+                return self.event_free_step(index);
+            };
             self.answer_wait(waiter.0, Error::Dead as u64, 0);
         }
-        let Some(frame_owner) = self.events.get(index).map(|event| (event.domain, event.node))
-        else {
-            return;
-        };
-        if let Some(frame) = self.events.remove(index) {
-            self.resources.put_object(frame_owner.0, frame);
+        true
+    }
+
+    fn event_free_step(&mut self, index: u32) -> bool {
+        let Some(event) = self.events.get(index) else { return false };
+        let (domain, node) = (event.domain, event.node);
+        if self.delegations_end_step(domain, node) {
+            return true;
         }
-        self.drop_node(frame_owner.1);
+        if let Some(frame) = self.events.remove(index) {
+            self.resources.put_object(domain, frame);
+            self.resources.count_object(domain, Kind::Event, false);
+        }
+        self.drop_node(node);
+        false
     }
 }

@@ -56,12 +56,23 @@ impl Kernel {
         self.gates.insert(frame, Gate { domain, node, dispatcher, serial, entry, stack });
         self.resources.domains.get_mut(domain).ok_or(Error::Dead)?.gates[place] = Some(index);
         let rights = Rights::CALL.with(Rights::GRANT);
-        self.resources.bind_node(caller, node, rights, index).inspect_err(|_| self.gate_end(index))
+        self.resources.bind_node(caller, node, rights, index).inspect_err(|_| self.gate_free(index))
     }
 
-    /// Ends a gate: a call in progress gets an error.
-    pub(crate) fn gate_end(&mut self, index: u32) {
+    /// Goes on ending a gate, whose call in progress gets an error; false when it is gone.
+    pub(crate) fn gate_end_step(&mut self, index: u32) -> bool {
         self.abort_call_of(index, Error::Dead, None);
+        let Some((domain, node)) = self.gates.get(index).map(|gate| (gate.domain, gate.node)) else {
+            return false;
+        };
+        if self.delegations_end_step(domain, node) {
+            return true;
+        }
+        self.gate_free(index);
+        false
+    }
+
+    fn gate_free(&mut self, index: u32) {
         let Some((frame, gate)) = self.gates.remove_value(index) else { return };
         if let Some(owner) = self.resources.domains.get_mut(gate.domain)
             && let Some(place) = owner.gates.iter().position(|known| *known == Some(index))

@@ -55,6 +55,7 @@ impl Kernel {
             ending: false,
         };
         self.environments.insert(frame, environment);
+        self.resources.count_object(owner, Kind::Environment, true);
         let rights = Rights::CONTROL.with(Rights::MAP).with(Rights::GRANT);
         self.resources
             .bind_node(caller, node, rights, index)
@@ -160,8 +161,12 @@ impl Kernel {
             return true;
         }
         let node = space.node;
+        if self.delegations_end_step(owner, node) {
+            return true;
+        }
         if let Some(frame) = self.take_apart_environment(index, owner) {
             self.resources.put_object(owner, frame);
+            self.resources.count_object(owner, Kind::Environment, false);
         }
         self.drop_node(node);
         false

@@ -6,7 +6,7 @@ use serix_core::ids::Frame;
 use serix_hal::FrameNumber;
 
 /// Frames of one call.
-const FRAMES_PER_CALL: u64 = 512;
+const FRAMES_PER_CALL: u64 = 256;
 
 impl Kernel {
     /// Moves frames of a slot to the account of `domain`, which owns them; how many.

@@ -32,6 +32,7 @@ impl Kernel {
             return Err(Error::NoFrames);
         };
         self.subtrees.insert(frame, Subtree { domain: owner, node, root, attachments: 0 });
+        self.resources.count_object(owner, Kind::Subtree, true);
         let rights = Rights::CONTROL.with(Rights::MAP).with(Rights::GRANT);
         self.resources
             .bind_node(caller, node, rights, index)
@@ -46,7 +47,11 @@ impl Kernel {
         if tree.root.tear_down_step(frames, &mut source) {
             return true;
         }
+        if self.delegations_end_step(owner, node) {
+            return true;
+        }
         if let Some((frame, tree)) = self.subtrees.remove_value(index) {
+            self.resources.count_object(owner, Kind::Subtree, false);
             if let Some((frames, mut source)) = self.resources.tables(owner) {
                 tree.root.free(frames, &mut source);
             }

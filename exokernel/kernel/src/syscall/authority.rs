@@ -35,12 +35,14 @@ impl Kernel {
         let current = self.resources.binding(caller.domain, slot).is_ok();
         // The object's own node is bound in its maker's slot alone: the maker ends the object first.
         let keeps = self.node_of_object(binding.kind, binding.object) == Some(binding.node);
-        if current && keeps && binding.kind == Kind::Event {
-            self.event_end(binding.object);
-        } else if current && keeps && binding.kind == Kind::Gate {
-            self.gate_end(binding.object);
-        } else if current && (binding.delegation || keeps) {
-            return Err(Error::Busy);
+        let more = match binding.kind {
+            Kind::Event if current && keeps => self.event_end_step(binding.object),
+            Kind::Gate if current && keeps => self.gate_end_step(binding.object),
+            _ if current && (binding.delegation || keeps) => return Err(Error::Busy),
+            _ => false,
+        };
+        if more {
+            return Err(Error::Again);
         }
         self.resources.clear_slot(caller.domain, slot)?;
         Ok(Outcome::Value(0))
@@ -57,6 +59,22 @@ impl Kernel {
             Kind::Gate => self.gates.get(index).map(|object| object.node),
             _ => None,
         }
+    }
+
+    pub(super) fn call_revoke(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
+        let [delegation, deadline, event, bits, ..] = arguments;
+        let answer = match deadline {
+            0 => None,
+            _ => optional_slot(event)?
+                .map(|event| self.signal_for(caller.domain, event, bits))
+                .transpose()?,
+        };
+        done(self.revoke(caller.domain, slot(delegation)?, deadline, answer))
+    }
+
+    pub(super) fn call_record_set(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
+        let [frames, unit, event, bits, ..] = arguments;
+        done(self.record_set(caller.domain, slot(frames)?, unit, slot(event)?, bits))
     }
 
     pub(super) fn call_grant(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
@@ -111,6 +129,7 @@ impl Kernel {
             return Err(Error::NoFrames);
         };
         self.resources.insert_domain(frame, Domain::new(id, node, signal));
+        self.resources.count_object(caller.domain, Kind::Domain, true);
         let rights = Rights::CONTROL.with(Rights::GRANT);
         value(self.resources.bind_node(caller.domain, node, rights, index).inspect_err(|_| {
             self.domain_free(index);
@@ -210,7 +229,7 @@ impl Kernel {
 
     pub(super) fn call_ring_destroy(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
         let ring = self.ring_in(caller, arguments[0])?;
-        self.ring_end(ring)?;
+        self.ring_end_step(ring)?;
         self.resources.clear_slot(caller.domain, slot(arguments[0])?)?;
         done(Ok(()))
     }

@@ -7,7 +7,7 @@ use crate::kernel::{Kernel, Outcome};
 use serix_abi::dispatcher::DispatcherParameters;
 use serix_abi::start::EndReason;
 use serix_abi::token::{Kind, Rights};
-use serix_abi::{Error, PAGE_SIZE};
+use serix_abi::{Error, WRITE_MAX};
 use serix_hal::memory::user;
 
 /// Bytes copied at a time on their way to the log.
@@ -17,7 +17,7 @@ impl Kernel {
     pub(super) fn call_write(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
         let [console, address, length, ..] = arguments;
         self.resources.lookup(caller.domain, slot(console)?, Kind::Console, Rights::LOG)?;
-        if length > PAGE_SIZE as u64 {
+        if length > WRITE_MAX as u64 {
             return Err(Error::BadArgument);
         }
         let mut piece = [0; PIECE];

@@ -94,7 +94,7 @@ pub fn harms(call: Call, arguments: &[u64; 6]) -> bool {
         Call::Exit | Call::EnvironmentLeave => true,
         Call::EventWait => c > PATIENCE,
         Call::SliceAssign => b < SLICES_KEPT,
-        Call::RingCreate => b < FIRST_FREE_UNIT.load(Ordering::Relaxed),
+        Call::RingCreate | Call::RecordSet => b < FIRST_FREE_UNIT.load(Ordering::Relaxed),
         Call::MapRange => is_own(a, b, e),
         Call::Unmap | Call::Protect => is_own(a, b, c),
         Call::CopyRange => is_own(environment, c, d),

@@ -1,6 +1,6 @@
 //! Calls that need no resource, and the register contract.
 
-use serix_abi::{Call, Error};
+use serix_abi::{Call, Error, WRITE_MAX};
 use serix_kernel_tests::raw::{Registers, call, call_number, call_with_registers};
 use serix_kernel_tests::{Check, Session, Test, arena, ensure, ensure_eq, tests};
 
@@ -8,7 +8,7 @@ use crate::{BAD_ADDRESSES, refuses_bad_slots};
 
 pub(crate) const TESTS: &[Test] = tests!["basics":
     null_keeps_the_promised_registers, yield_keeps_the_promised_registers, unknown_calls_are_told,
-    write_takes_up_to_a_page, write_refuses_bad_memory, write_needs_a_console];
+    write_takes_up_to_its_bound, write_refuses_bad_memory, write_needs_a_console];
 
 fn check_registers(registers: &Registers, pattern: u64) -> Check {
     for (multiple, kept) in (1..).zip(registers.kept) {
@@ -46,13 +46,13 @@ fn write(session: &Session, address: u64, length: u64) -> Result<u64, Error> {
     call(Call::Write, &[session.log.0.into(), address, length])
 }
 
-fn write_takes_up_to_a_page(session: &mut Session) -> Check {
-    let mut text = [b'.'; 4097];
-    text[4095] = b'\n';
+fn write_takes_up_to_its_bound(session: &mut Session) -> Check {
+    let mut text = [b'.'; WRITE_MAX + 1];
+    text[WRITE_MAX - 1] = b'\n';
     let address = arena::put(0, &text);
     ensure_eq!(write(session, address, 0).err(), None);
-    ensure_eq!(write(session, address, 4096).err(), None);
-    for length in [4097, 1 << 31, 1 << 32, u64::MAX] {
+    ensure_eq!(write(session, address, WRITE_MAX as u64).err(), None);
+    for length in [WRITE_MAX as u64 + 1, 4097, 1 << 31, 1 << 32, u64::MAX] {
         ensure_eq!(write(session, address, length), Err(Error::BadArgument), "{length} bytes");
     }
     Ok(())
@@ -60,7 +60,7 @@ fn write_takes_up_to_a_page(session: &mut Session) -> Check {
 
 fn write_refuses_bad_memory(session: &mut Session) -> Check {
     for address in BAD_ADDRESSES {
-        for length in [1, 8, 4096] {
+        for length in [1, 8, WRITE_MAX as u64] {
             let answer = write(session, address, length);
             ensure!(answer == Err(Error::BadAddress), "{length} bytes at {address:#x}: {answer:?}");
         }
