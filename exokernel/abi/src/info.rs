@@ -55,6 +55,8 @@ pub struct Counters {
     pub pages_mapped: AtomicU64,
     /// Tokens that did not verify.
     pub bad_tokens: AtomicU64,
+    /// The longest time that a slice began after the one before it was over, in nanoseconds.
+    pub latest_slice_ns: AtomicU64,
 }
 
 /// The page.

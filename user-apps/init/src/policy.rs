@@ -21,8 +21,7 @@ impl End {
     /// What `DomainStatus` answered; `None` while the domain runs.
     #[must_use]
     pub fn decode(value: u64) -> Option<Self> {
-        let known =
-            [EndReason::Exit, EndReason::Fault, EndReason::Destroyed, EndReason::Revoked];
+        let known = [EndReason::Exit, EndReason::Fault, EndReason::Destroyed, EndReason::Revoked];
         let reason = (value >> 32) as u32;
         (reason != 0).then(|| Self {
             reason: known.into_iter().find(|&known| known as u32 == reason),

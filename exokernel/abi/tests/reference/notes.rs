@@ -97,10 +97,10 @@ pub(crate) fn of(call: Call) -> Notes {
             why: "To measure entry and exit alone. It takes no lock.",
         },
         Call::Write => Notes {
-            arguments: &["console 0, with LOG", "first byte", "bytes, at most 4096"],
+            arguments: &["console 0, with LOG", "first byte", "bytes, at most 1024"],
             returns: "`length`",
             errors: &[
-                (Error::BadArgument, "more than 4096 bytes"),
+                (Error::BadArgument, "more than 1024 bytes"),
                 (
                     Error::BadAddress,
                     "some of the bytes cannot be read; those before may have been written",
@@ -155,11 +155,14 @@ pub(crate) fn of(call: Call) -> Notes {
         Call::Unbind => Notes {
             arguments: &["any slot, stale or not"],
             returns: NOTHING,
-            errors: &[(
-                Error::Busy,
-                "the slot is the maker's name of an object that exists, or of a delegation that holds",
-            )],
-            why: "Slots are finite. The maker of an object holds its only sure name and must not lose it; an event ends with that name.",
+            errors: &[
+                (Error::Again, "an event or gate ends, and has many waiters or delegations"),
+                (
+                    Error::Busy,
+                    "the slot is the maker's name of an object that exists, or of a delegation that holds",
+                ),
+            ],
+            why: "Slots are finite. The maker of an object holds its only sure name and must not lose it; an event or gate ends with that name.",
         },
         Call::Grant => Notes {
             arguments: &[
@@ -194,17 +197,26 @@ pub(crate) fn of(call: Call) -> Notes {
                   receiver's spaces. Blocks, streams and objects stay usable by the grantor as well.",
         },
         Call::Revoke => Notes {
-            arguments: &["slot that `Grant` returned"],
+            arguments: &[
+                "slot that `Grant` returned",
+                "until when the holder is asked; 0 takes at once",
+                "event to signal when the holder lets go, with SIGNAL, or none",
+                "bits of that event",
+            ],
             returns: NOTHING,
             errors: &[
                 (Error::Denied, "the slot is no delegation"),
-                (Error::Again, "64 nodes were visited or 16 frames zeroed, more are to follow"),
+                (
+                    Error::Again,
+                    "64 nodes were visited, 64 mappings removed or 16 frames zeroed; more are to follow",
+                ),
                 (
                     Error::Busy,
-                    "a frame is pinned (a transfer, a ring, a dispatcher page) or serves as a kernel object: end that, or the domain, and call again",
+                    "the holder is asked, and the deadline has not come; or a frame serves the kernel for the caller or for who made it",
                 ),
             ],
-            why: "First every name made of the delegation dies, parents before children; then frames are unmapped everywhere, zeroed and given back. A \
+            why: "Asked first, taken at the deadline: who never answers loses it, and nobody else waits longer than that. A domain that handed a frame to \
+                  the kernel (its account, a page of a dispatcher, ring or record) and does not let go of it ends, with reason `Revoked`. First every name made of the delegation dies, parents before children; then frames are unmapped everywhere, zeroed and given back. A \
                   call after all is gone succeeds, so that it can be repeated blindly.",
         },
         Call::Map => Notes {
@@ -439,7 +451,10 @@ pub(crate) fn of(call: Call) -> Notes {
         Call::RingDestroy => Notes {
             arguments: &["ring, with CONTROL"],
             returns: NOTHING,
-            errors: &[(Error::Busy, "transfers are in flight")],
+            errors: &[
+                (Error::Again, "delegations of it end, more are to follow"),
+                (Error::Busy, "transfers are in flight"),
+            ],
             why: "A device may still write where it was told to. When the domain ends the link is reset, so that a read without an answer holds nobody up.",
         },
         Call::InfoMap => Notes {
@@ -555,6 +570,27 @@ pub(crate) fn of(call: Call) -> Notes {
             returns: "nothing: it does not return; the dispatcher enters anew at the next call",
             errors: &[(Error::BadArgument, "the calling dispatcher serves no call")],
             why: "A server whose caller is gone replies all the same, and is ready for the next one.",
+        },
+        Call::RecordSet => Notes {
+            arguments: &[
+                "frames of the caller, with MAP and WRITE",
+                "unit of the page",
+                "event to signal, with SIGNAL",
+                "its bits",
+            ],
+            returns: NOTHING,
+            errors: &[
+                (Error::Denied, "the frame is not the caller's, or not one that may be mapped"),
+                (Error::BadArgument, "no such unit"),
+                (Error::Busy, "the domain has a record"),
+            ],
+            why: "A libOS must learn what it lost, or it would take stale memory for its own. The kernel writes there and believes nothing that it finds.",
+        },
+        Call::Surrender => Notes {
+            arguments: &["generation of the grant, from the record or the upcall"],
+            returns: NOTHING,
+            errors: &[(Error::Stale, "the caller is not asked for that grant")],
+            why: "Who lets go in time chooses what to do without: writes its dirty pages back, and goes on.",
         },
         Call::DispatcherStart => Notes {
             arguments: &["environment, with CONTROL", "the dispatcher, 0 to 15"],

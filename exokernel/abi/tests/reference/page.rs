@@ -214,6 +214,7 @@ fn numbers() -> String {
     row("why a domain ended: exit", start::EndReason::Exit as u64);
     row("why a domain ended: fault", start::EndReason::Fault as u64);
     row("why a domain ended: destroyed", start::EndReason::Destroyed as u64);
+    row("why a domain ended: revoked", start::EndReason::Revoked as u64);
     row("start page of the first domain", start::START_INFO_ADDRESS);
     row("boot modules of the first domain", start::MODULES_ADDRESS);
     out

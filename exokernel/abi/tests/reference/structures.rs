@@ -3,6 +3,7 @@
 use serix_abi::dispatcher::{DispatcherPage, DispatcherParameters, UpcallFrame};
 use serix_abi::info::{CoreInfo, Counters, InfoPage};
 use serix_abi::map::{Grant, MapRequest, SlotInfo};
+use serix_abi::record::{Asked, RecordPage, Taken};
 use serix_abi::ring::{Completion, RingPage, Segment, Submission};
 use serix_abi::start::{Module, Resource, StartInfo};
 use serix_abi::token::{Caveat, Claim, HEADER_SIZE, Kind, Range, Rights, TAG_SIZE};
@@ -116,7 +117,7 @@ fn requests() -> Vec<Structure> {
             count: "units, at least one",
             rights: "rights, a subset of the slot's",
             reserved: "zero",
-            domain: "slot of the receiver, with CONTROL",
+            domain: "slot of the receiver, with CONTROL, or none for a bearer token",
         },
         structure! { SlotInfo: "What `SlotQuery` writes."
             base: "first unit by its physical number",
@@ -137,6 +138,26 @@ fn rings() -> Vec<Structure> {
             seen: "by the domain: completions seen",
             submissions: "submissions",
             completions: "completions",
+        },
+        structure! { RecordPage [..]: "A domain's record, written by the kernel."
+            asks: "questions put so far, written after the question",
+            asked: "the last question",
+            taken: "entries written so far, written after the entry",
+            entries: "what was taken, entry n at n modulo 64",
+        },
+        structure! { Asked: "What a domain is asked to give back."
+            generation: "generation of the grant",
+            base: "first unit",
+            count: "units",
+            deadline: "when it is taken, in nanoseconds of the TSC clock",
+            kind: "kind",
+        },
+        structure! { Taken: "What was taken."
+            generation: "generation of the grant",
+            base: "first unit",
+            count: "units",
+            kind: "kind",
+            forced: "1 if the domain had not let go of it",
         },
         structure! { Submission: "One transfer. Bytes run through the segments in order. Copied once, then checked."
             operation: "what to do",
@@ -183,8 +204,8 @@ fn information() -> Vec<Structure> {
             running: "1 if it runs slices",
         },
         structure! { Counters: "Counted by the kernel, for tests and measurements."
-            foreign_calls: "foreign calls; not kept up yet",
-            faults: "faults delivered; not kept up yet",
+            foreign_calls: "foreign calls, up to the last switch of environment",
+            faults: "faults delivered",
             switches: "switches of dispatcher",
             timer_interrupts: "timer interrupts",
             device_interrupts: "device interrupts",
@@ -193,6 +214,7 @@ fn information() -> Vec<Structure> {
             stream_transfers: "stream transfers ended",
             pages_mapped: "pages mapped by `Map` and `MapRange`",
             bad_tokens: "tokens that did not verify",
+            latest_slice_ns: "the longest time that a slice began after the one before it was over",
         },
         structure! { StartInfo: "What the first domain finds, read-only."
             magic: "identifies the page",

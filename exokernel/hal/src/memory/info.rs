@@ -58,6 +58,11 @@ impl SharedInfo {
         self.counters().foreign_calls.fetch_add(calls, Ordering::Relaxed);
     }
 
+    /// Notes how late a slice began.
+    pub fn note_lateness(&self, nanoseconds: u64) {
+        self.counters().latest_slice_ns.fetch_max(nanoseconds, Ordering::Relaxed);
+    }
+
     /// Counts a mapping of pages.
     pub fn count_mapped(&self, pages: u64) {
         self.counters().pages_mapped.fetch_add(pages, Ordering::Relaxed);

@@ -129,7 +129,9 @@ impl Kernel {
             match self.find_of(index, kind) {
                 Found::None => {}
                 Found::Later => return Ok(Step::More),
-                Found::One(object) => return self.object_end_step(kind, object).map(|()| Step::More),
+                Found::One(object) => {
+                    return self.object_end_step(kind, object).map(|()| Step::More);
+                }
             }
         }
         let gates = self.resources.domains.get(index).map(|domain| domain.gates);
@@ -147,7 +149,11 @@ impl Kernel {
             return self.revoke_node_step(index, node).map(|()| Step::More);
         }
         let node = self.resources.domains.get(index).map_or(NodeId::NONE, |domain| domain.node);
-        if self.delegations_end_step(index, node) || self.resources.dissolve_account_step(index) {
+        if self.delegations_end_step(index, node) {
+            return Ok(Step::More);
+        }
+        self.resources.free_slots(index);
+        if self.resources.dissolve_account_step(index) {
             return Ok(Step::More);
         }
         Ok(Step::Done)
@@ -188,9 +194,6 @@ impl Kernel {
 
     /// Frees a stopped domain without objects.
     pub(crate) fn domain_free(&mut self, index: u32) {
-        self.resources.free_slots(index);
-        // The slots' frames were the last that it had the use of.
-        while self.resources.dissolve_account_step(index) {}
         let Some(domain) = self.resources.domains.get(index) else { return };
         let (node, id, payer) = (domain.node, domain.id, self.domain_payer(index));
         let heir = self.resources.domains.get(payer).map_or(DomainId::NONE, |payer| payer.id);

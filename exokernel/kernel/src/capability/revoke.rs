@@ -86,7 +86,8 @@ impl Kernel {
                     answered: false,
                     upcall_due: true,
                 });
-                let signal = domain.record.as_mut().map(|record| record.ask(Asked { deadline, ..asked }));
+                let signal =
+                    domain.record.as_mut().map(|record| record.ask(Asked { deadline, ..asked }));
                 if let Some(signal) = signal {
                     self.send(signal);
                 }
@@ -190,8 +191,12 @@ impl Kernel {
         tlb::finish();
         while *reclaimed < end {
             if !self.resources.take_frame(frame(*reclaimed), affected) {
-                self.make_let_go(affected.owner, revoker)?;
-                return Ok(false);
+                let more = self.make_let_go(affected.owner, revoker)?;
+                // When nothing is left of its owner and a frame is still in use, the use is another's.
+                if more || self.resources.take_frame(frame(*reclaimed), affected) {
+                    return Ok(false);
+                }
+                return Err(Error::Busy);
             }
             *reclaimed += 1;
         }
@@ -200,11 +205,12 @@ impl Kernel {
 
     /// A frame cannot be taken: a device writes to it, or the kernel uses it for its owner, as a dispatcher's page or as part of
     /// the account. A device is waited for. A domain that gave the kernel what is not its own for good ends.
-    fn make_let_go(&mut self, owner: DomainId, revoker: Option<u32>) -> Result<(), Error> {
+    /// Whether there is more to do.
+    fn make_let_go(&mut self, owner: DomainId, revoker: Option<u32>) -> Result<bool, Error> {
         let index = self.resources.index_of(owner).ok_or(Error::Busy)?;
         let revoker = revoker.ok_or(Error::Busy)?;
         if self.abandon_transfers_of(index) {
-            return Ok(());
+            return Ok(true);
         }
         if self.is_ancestor(index, revoker) || self.forced >= MAX_FORCE {
             return Err(Error::Busy);
@@ -213,8 +219,7 @@ impl Kernel {
         self.forced += 1;
         let more = self.domain_end_step(index);
         self.forced -= 1;
-        // When nothing of it is left and a frame is still in use, it is not this domain's use.
-        if more? { Ok(()) } else { Err(Error::Busy) }
+        more
     }
 
     /// Appends to the record of whoever lost something, and forgets that it was asked for it.

@@ -345,6 +345,10 @@ impl Kernel {
 
     /// Takes the next slice of a core whose owner would use it; false if there is none.
     fn next_turn(&mut self, core: usize, now: u64) -> bool {
+        let end = self.cores[core].slice_end;
+        if end != 0 && now > end && self.cores[core].running.is_some() {
+            self.info.note_lateness(now - end);
+        }
         // Moved out while owners are asked: a vector without slices stands in for it.
         let mut slices =
             core::mem::replace(&mut self.cores[core].slices, SliceVector::new(&mut []));

@@ -212,11 +212,13 @@ impl Kernel {
     /// Whether transfers of a domain are in flight, which the devices are made to let go of where that is possible.
     pub(crate) fn abandon_transfers_of(&mut self, domain: u32) -> bool {
         let flying = |ring: &Ring| ring.domain == domain && ring.in_flight() > 0;
-        let known = self.resources.domains.get(domain).map_or(0, |at| at.objects[Kind::Ring as usize]);
+        let known =
+            self.resources.domains.get(domain).map_or(0, |at| at.objects[Kind::Ring as usize]);
         if known == 0 {
             return false;
         }
-        let ring = (0..self.rings.capacity()).find(|at| self.rings.get(*at).is_some_and(|at| flying(at)));
+        let ring =
+            (0..self.rings.capacity()).find(|at| self.rings.get(*at).is_some_and(|at| flying(at)));
         if let Some(ring) = ring {
             self.abandon_transfers(ring);
         }

@@ -151,7 +151,8 @@ impl Kernel {
     pub(crate) fn event_end_step(&mut self, index: u32) -> bool {
         for _ in 0..WAITERS_PER_STEP {
             let event = self.events.get_mut(index);
-            let Some(waiter) = event.and_then(|event| event.watch.evict(&mut self.dispatchers)) else {
+            let Some(waiter) = event.and_then(|event| event.watch.evict(&mut self.dispatchers))
+            else {
                 return self.event_free_step(index);
             };
             self.answer_wait(waiter.0, Error::Dead as u64, 0);

@@ -62,7 +62,8 @@ impl Kernel {
     /// Goes on ending a gate, whose call in progress gets an error; false when it is gone.
     pub(crate) fn gate_end_step(&mut self, index: u32) -> bool {
         self.abort_call_of(index, Error::Dead, None);
-        let Some((domain, node)) = self.gates.get(index).map(|gate| (gate.domain, gate.node)) else {
+        let Some((domain, node)) = self.gates.get(index).map(|gate| (gate.domain, gate.node))
+        else {
             return false;
         };
         if self.delegations_end_step(domain, node) {

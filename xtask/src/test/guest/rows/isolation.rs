@@ -11,6 +11,8 @@ pub(super) const TESTS: &[Test] = &[
     Test { name: "6-native-calls", seconds: 120, body: |bench| native(&bench, "calls", 60) },
     Test { name: "6-escapes", seconds: 120, body: |bench| native(&bench, "escapes", 13) },
     Test { name: "6-gates", seconds: 120, body: |bench| native(&bench, "gates", 17) },
+    Test { name: "6-revocation", seconds: 120, body: |bench| native(&bench, "revocation", 8) },
+    Test { name: "6-bounded-work", seconds: 300, body: bounded_work },
     Test { name: "6-rings", seconds: 120, body: |bench| native(&bench, "rings", 16) },
     Test { name: "6-restart", seconds: 300, body: restart },
     Test { name: "6-forged-tokens", seconds: 300, body: |bench| native(&bench, "forgery", 15) },
@@ -28,6 +30,16 @@ fn native(bench: &Bench, name: &str, passes: usize) -> Result<()> {
         bench.run(&["--manifest", manifest.to_str().context("a path in UTF-8")?], &[], b"")?;
     ran.expect("", 0)?;
     ensure!(lines(&ran, "FAIL ") == 0 && lines(&ran, "PASS ") >= passes, "{ran}\n{}", ran.log);
+    expect_whole_ledger(&ran)
+}
+
+/// A gibibyte is mapped, unmapped, given and taken back: by instruction count, no slice begins late.
+fn bounded_work(bench: Bench) -> Result<()> {
+    let manifest = bench.source("exokernel/tests/manifests/bounded.manifest");
+    let manifest = manifest.to_str().context("a path in UTF-8")?;
+    let ran = bench.run(&["--icount", "--mem", "1536M", "--manifest", manifest], &[], b"")?;
+    ran.expect("", 0)?;
+    ensure!(lines(&ran, "PASS gibibyte: ") == 1 && lines(&ran, "FAIL ") == 0, "{ran}\n{}", ran.log);
     expect_whole_ledger(&ran)
 }
 
