@@ -247,14 +247,23 @@ impl Kernel {
         let Some(owner) = self.resources.domains.get_mut(index) else { return };
         let had = owner.cores & 1 << core != 0;
         owner.cores = owner.cores & !(1 << core) | u32::from(has) << core;
-        let current = owner.current[core];
-        if has && !had {
-            self.kick_idle_core_of(index);
-        } else if had && let Some(current) = current {
+        if has == had {
+            return;
+        }
+        self.gather(index);
+        self.kick_idle_core_of(index);
+    }
+
+    /// Who is current on a core where its domain has no slices, as one is that was woken while it had none at all, queues for
+    /// others: at once, or when the core lets go of it.
+    fn gather(&mut self, domain: u32) {
+        for core in 0..self.cores.len() {
+            let current = self.resources.domains.get(domain).and_then(|owner| owner.current[core]);
+            let Some(current) = current else { continue };
             if self.cores[core].running == Some(self.last_of(current)) {
                 self.cores[core].lost_slices = true;
             } else {
-                self.move_on(current, index, core);
+                self.move_on(current, domain, core);
             }
         }
     }
