@@ -85,6 +85,7 @@ impl<D: BlockDevice> Ext4<D> {
         self.attributes_of(&node, &body)
     }
 
+    #[inline(always)]
     pub(crate) fn attributes_of(&self, node: &Node, body: &Inode) -> Result<Attributes> {
         let kind = body.kind().ok_or(Error::corrupt_inode("inode mode", body.number))?;
         let is_device = matches!(kind, FileKind::BlockDevice | FileKind::CharacterDevice);

@@ -265,6 +265,10 @@ impl<P: Page> Mapping<P> {
     /// Takes the dirty marks of a run of up to `limit` pages from the first dirty one in `range` on.
     pub(crate) fn take_dirty_run(&self, range: &Range<u64>, limit: usize) -> Option<(u64, Vec<P>)> {
         let mut contents = self.contents.lock();
+        // Else the rest of the file would be searched after its only dirty page.
+        if contents.dirty_count == 0 {
+            return None;
+        }
         let first = contents.first_dirty(range)?;
         let mut pages = Vec::new();
         let mut index = first;

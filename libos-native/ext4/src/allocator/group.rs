@@ -17,6 +17,8 @@ pub(crate) struct Group {
     pub(super) held: Held,
     /// No block before this one is free.
     pub(super) first_free: u32,
+    /// No inode before this one is free.
+    pub(super) first_inode: u32,
     /// No free run is longer: what a search in vain found, until something is freed.
     pub(super) longest: u32,
     /// The descriptor differs from the one in the cache.
@@ -25,7 +27,14 @@ pub(crate) struct Group {
 
 impl Group {
     pub(crate) fn new(descriptor: Descriptor) -> Self {
-        Self { descriptor, held: Held::default(), first_free: 0, longest: u32::MAX, changed: false }
+        Self {
+            descriptor,
+            held: Held::default(),
+            first_free: 0,
+            first_inode: 0,
+            longest: u32::MAX,
+            changed: false,
+        }
     }
 
     /// A free run that begins in `from..end`: the first of at least `wanted` blocks, else the

@@ -79,12 +79,17 @@ impl<D: BlockDevice> Ext4<D> {
         group: u32,
         is_directory: bool,
     ) -> Result<Option<u32>> {
-        if self.groups[group as usize].lock().descriptor.free_inodes == 0 {
-            return Ok(None);
-        }
+        let known = {
+            let group = self.groups[group as usize].lock();
+            if group.descriptor.free_inodes == 0 {
+                return Ok(None);
+            }
+            group.first_inode
+        };
         let count = self.rules.superblock.inodes_per_group;
         let reserved = self.rules.superblock.first_inode - 1;
-        let from = if group == 0 { reserved.min(count) } else { 0 };
+        let start = if group == 0 { reserved.min(count) } else { 0 };
+        let from = start.max(known).min(count);
         let buffer = self.inode_bitmap(group).await?;
         // Its buffer is at hand, so that bit and descriptor change without a wait between.
         self.edit_group(handle, group, |_| ()).await?;
@@ -101,6 +106,10 @@ impl<D: BlockDevice> Ext4<D> {
             descriptor.free_inodes = descriptor.free_inodes.saturating_sub(1);
             descriptor.directories += u32::from(is_directory);
             descriptor.flags &= !INODE_UNINIT;
+            // All between were found taken. One that was freed meanwhile has lowered it.
+            if group.first_inode == known {
+                group.first_inode = index + 1;
+            }
         })
         .await?;
         self.use_table(handle, group, index).await?;
@@ -151,6 +160,10 @@ impl<D: BlockDevice> Ext4<D> {
         })
         .await?;
         handle.edit(&buffer, Kind::InodeBitmap(group), |bits| bitmap::clear(bits, index, 1));
+        // After the bit: who searches meanwhile does not raise it again.
+        let mut found = self.groups[group as usize].lock();
+        found.first_inode = found.first_inode.min(index);
+        drop(found);
         add(&self.counts.free_inodes, 1);
         add(&self.counts.available_inodes, 1);
         Ok(())

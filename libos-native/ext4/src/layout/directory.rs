@@ -137,8 +137,8 @@ pub(crate) fn find(block: &[u8], name: &[u8], encoding: Encoding) -> Option<(usi
 
 /// Whether two names of one length agree in their last bytes.
 fn ends_alike(one: &[u8], other: &[u8]) -> bool {
-    match (one.last_chunk::<4>(), other.last_chunk::<4>()) {
-        (Some(one), Some(other)) => one == other,
+    match (one.last_chunk::<8>(), other.last_chunk::<8>()) {
+        (Some(one), Some(other)) => u64::from_ne_bytes(*one) == u64::from_ne_bytes(*other),
         _ => true,
     }
 }
