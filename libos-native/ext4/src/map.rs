@@ -119,6 +119,13 @@ impl<D: BlockDevice> Ext4<D> {
         2 * (u64::from(root.depth) + 1) + 1
     }
 
+    /// Blocks that entering so many runs far from one another may take or ask for, beyond
+    /// [`Self::map_growth`] of one step: later steps find less left, and perhaps a deeper tree.
+    pub(crate) fn scattered_growth(&self, inode: &Inode, runs: u64) -> u64 {
+        // Half a leaf of the smallest blocks has 42 extents; a pointer block is for one run at worst.
+        if inode.has(flags::EXTENTS) { 4 + runs / 32 } else { 2 + 2 * runs }
+    }
+
     /// Whether freeing a file's blocks may need more than one handle, or blocks of its own.
     pub(crate) fn is_simply_mapped(&self, inode: &Inode) -> bool {
         inode.has(flags::EXTENTS) && extent_layout::Header::parse(&inode.map.0).depth == 0

@@ -28,6 +28,11 @@ impl Reservation {
         self.promised.iter().map(|(start, end)| end - start).sum()
     }
 
+    /// Ranges with a promise.
+    pub(super) fn ranges(&self) -> u64 {
+        self.promised.len() as u64
+    }
+
     /// A range was written: takes out what is left of its promises, and of the map's if no other
     /// range has any.
     pub(super) fn settle(&mut self, from: u64, to: u64) -> u64 {

@@ -97,7 +97,11 @@ impl<D: BlockDevice> Ext4<D> {
     /// Reserves what the map may take when `blocks` new ones are entered.
     async fn reserve_map(&self, node: &Node, body: &Inode, blocks: u64) -> Result<()> {
         let needed = self.map_growth(body, RUNS_PER_STEP as u64, blocks);
-        let missing = needed.saturating_sub(node.reservation.lock().map);
+        let (ranges, before) = {
+            let reservation = node.reservation.lock();
+            (reservation.ranges() + 1, reservation.map)
+        };
+        let missing = (needed + self.scattered_growth(body, ranges)).saturating_sub(before);
         let promise = self.promise(missing).await?;
         if promise.split(missing) {
             node.reservation.lock().map += missing;
@@ -261,6 +265,15 @@ impl<D: BlockDevice> Ext4<D> {
         Ok(())
     }
 
+    /// What a step did not need of the map's promises stays with the file while it has others.
+    fn keep_for_map(&self, node: &Node, budget: &Budget<'_, D>) {
+        let mut reservation = node.reservation.lock();
+        let left = budget.left();
+        if reservation.ranges() > 0 && budget.split(left) {
+            reservation.map += left;
+        }
+    }
+
     /// Promises what entering a step may add to the map.
     async fn pay_for_map(&self, node: &Node, body: &Inode, step: &Step<'_, D>) -> Result<()> {
         if step.changes == 0 {
@@ -316,7 +329,14 @@ impl<D: BlockDevice> Ext4<D> {
         budget.absorb(&extra);
         let most = (wanted + ahead).min(MAX_LEN).min(budget.left() as u32);
         let claim = self.claim(budget, goal, most).await?;
-        Ok(self.cut_claim(node, claim, wanted))
+        let claim = self.cut_claim(node, claim, wanted);
+        // A run that was promised in whole keeps the promise of what is left of it.
+        let (next, left) =
+            (u64::from(run.logical) + u64::from(claim.len), run.len - u64::from(claim.len));
+        if left > 0 && promised == run.len && budget.split(left) {
+            node.reservation.lock().promise(next, run.end());
+        }
+        Ok(claim)
     }
 
     /// How far a growing file reserves ahead: twice what it has, within bounds, while there is
@@ -351,14 +371,15 @@ impl<D: BlockDevice> Ext4<D> {
     }
 
     /// The data of a step are on their way: its blocks become the file's, in one transaction.
-    async fn enter_step(&self, node: &Node, step: Step<'_, D>, size: u64) -> Result<()> {
+    async fn enter_step(&self, node: &Node, mut step: Step<'_, D>, size: u64) -> Result<()> {
         if step.changes == 0 && size <= node.body.read().await.size {
             return Ok(());
         }
         let mut body = node.body.write().await;
         let handle = self.begin(step.changes * STEP_CREDITS / 4 + STEP_CREDITS).await?;
-        let outcome = self.enter_pieces(&handle, &mut body, step, size).await;
+        let outcome = self.enter_pieces(&handle, &mut body, &mut step, size).await;
         node.note_change(handle.transaction(), true);
+        self.keep_for_map(node, &step.budget);
         handle.finish(outcome)
     }
 
@@ -366,10 +387,10 @@ impl<D: BlockDevice> Ext4<D> {
         &self,
         handle: &Handle<'_, D>,
         body: &mut Inode,
-        step: Step<'_, D>,
+        step: &mut Step<'_, D>,
         size: u64,
     ) -> Result<()> {
-        for piece in step.pieces {
+        for piece in core::mem::take(&mut step.pieces) {
             match piece {
                 Piece::Overwritten => {}
                 Piece::Filled(run) => self.mark_written(handle, &step.budget, body, run).await?,

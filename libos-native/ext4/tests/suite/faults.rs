@@ -3,6 +3,7 @@ use crate::common::{MODERN, Mounted, check_clean, long, mkfs, options, plain};
 use crate::model::{Outcome, Pair};
 use serix_block::host::{FaultyDisk, MemoryDisk, block_on, run_all};
 use serix_ext4::{Error, Ext4, FileKind};
+use std::cell::Cell;
 
 type Disk = FaultyDisk<MemoryDisk>;
 
@@ -111,29 +112,28 @@ fn a_full_disk_is_told_and_nothing_breaks() {
     }
 }
 
-/// Files in a directory of their own that hold a block each by promise, and give it back one by one.
+/// Two files that hold all space by promises for pages that nobody writes: one gives back a block at a
+/// time, the other takes whatever becomes free.
 struct Ballast<'m> {
     mounted: &'m Mounted<Disk>,
-    holders: Vec<u32>,
+    giver: u32,
+    taker: u32,
+    /// Pages promised to either.
+    given: Cell<u64>,
+    taken: Cell<u64>,
 }
 
 impl<'m> Ballast<'m> {
-    /// Takes all space but about that of the holders.
-    fn new(mounted: &'m Mounted<Disk>, count: u32) -> Self {
+    fn new(mounted: &'m Mounted<Disk>) -> Self {
         let directory = mounted.create(11, "ballast", FileKind::Directory).expect("mkdir");
-        let create = |number: u32| {
-            mounted
-                .create(directory, &format!("holder-{number}"), FileKind::Regular)
-                .expect("create")
-        };
-        let holders = (0..count).map(create).collect();
-        let filler = mounted.create(directory, "filler", FileKind::Regular).expect("create");
-        let spare = u64::from(count / 2);
-        while let left @ 1.. = mounted.0.statistics().blocks_free.saturating_sub(spare) {
-            let size = mounted.size(filler);
-            mounted.write(filler, size, &vec![1; (left.min(64) * 4096) as usize]).expect("fill");
-        }
-        Self { mounted, holders }
+        let create = |name| mounted.create(directory, name, FileKind::Regular).expect("create");
+        let (giver, taker) = (create("giver"), create("taker"));
+        let (given, taken) = (Cell::new(mounted.0.statistics().blocks_free - 64), Cell::new(0));
+        block_on(mounted.0.prepare_write(giver, 0, given.get())).expect("prepare");
+        let ballast = Self { mounted, giver, taker, given, taken };
+        // The first time, what was promised to the map goes too.
+        ballast.give();
+        ballast
     }
 
     fn free(&self) -> u64 {
@@ -142,19 +142,17 @@ impl<'m> Ballast<'m> {
 
     /// Takes all that is left.
     fn take_all(&self) {
-        for holder in &self.holders {
-            // One that holds a block already takes no more; the last ones find nothing.
-            let _ = block_on(self.mounted.0.prepare_write(*holder, 0, 1));
+        while block_on(self.mounted.0.prepare_write(self.taker, self.taken.get(), 1)).is_ok() {
+            self.taken.set(self.taken.get() + 1);
         }
     }
 
     /// Gives a block back; false if there is none.
     fn give(&self) -> bool {
-        let before = self.free();
-        self.holders.iter().any(|holder| {
-            block_on(self.mounted.0.truncate(*holder, 0)).expect("truncate");
-            self.free() > before
-        })
+        let Some(left) = self.given.get().checked_sub(1) else { return false };
+        self.given.set(left);
+        block_on(self.mounted.0.truncate(self.giver, left * 4096)).expect("truncate");
+        true
     }
 }
 
@@ -169,7 +167,7 @@ fn each_allocation_fails_in_turn() {
         let (_, mounted) = mount_faulty(&memory);
         let mut pair = Pair::new(Mounted(mounted.0.clone()), seed);
         workload(&mut pair, 60).expect("workload with space");
-        let ballast = Ballast::new(&mounted, 200);
+        let ballast = Ballast::new(&mounted);
         let (mut failures, mut most, mut fullest) = (0, 0, u64::MAX);
         for step in 0..steps {
             // What this step may need at most, or it cannot succeed.
