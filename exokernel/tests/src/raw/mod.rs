@@ -21,8 +21,8 @@ pub use probe::{
 };
 pub use server::{ENTRY_SIZE, NEXT, Server, gate_call, server_code};
 pub use syscall::{
-    Registers, call, call_number, call_with_registers, dispatcher, foreign, foreign_with_flags,
-    measured,
+    Registers, call, call_number, call_with_flags, call_with_registers, dispatcher, foreign,
+    foreign_with_flags, measured,
 };
 
 /// What a program is entered by: defines `_start` and the panic handler around a function, which gets the start block and

@@ -39,6 +39,39 @@ pub fn call(call: Call, arguments: &[u64]) -> Result<u64, Error> {
     unsafe { serix_sys::raw::native(call, all) }
 }
 
+/// As [`call`], made with these flags set.
+///
+/// # Errors
+/// As [`call`].
+///
+/// # Panics
+/// As [`call`].
+pub fn call_with_flags(call: Call, arguments: [u64; 6], flags: u64) -> Result<u64, Error> {
+    assert!(!harms(call, &arguments), "{call:?} {arguments:x?} would harm the test itself");
+    let (status, value): (u64, u64);
+    // SAFETY: as in `call`; flags are put back before Rust code goes on.
+    unsafe {
+        asm!(
+            "pushfq",
+            "push {flags}",
+            "popfq",
+            "syscall",
+            "popfq",
+            flags = in(reg) flags,
+            inlateout("rax") u64::from(NATIVE_TAG) << 32 | u64::from(call as u32) => status,
+            inlateout("rdx") arguments[2] => value,
+            inlateout("rdi") arguments[0] => _,
+            inlateout("rsi") arguments[1] => _,
+            inlateout("r10") arguments[3] => _,
+            inlateout("r8") arguments[4] => _,
+            inlateout("r9") arguments[5] => _,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    Error::from_code(status).map_or(Ok(value), Err)
+}
+
 /// As [`call`], with the ticks from before to after the call itself.
 ///
 /// # Errors

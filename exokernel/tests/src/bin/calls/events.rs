@@ -10,7 +10,7 @@ use crate::refuses_bad_slots;
 
 pub(crate) const TESTS: &[Test] = tests!["events":
     bits_are_taken_once, masks_take_only_their_bits, deadlines_come_neither_early_nor_never,
-    bad_arguments_are_refused];
+    the_callers_flags_stay_outside, bad_arguments_are_refused];
 
 fn wait(slot: u64, mask: u64, deadline: u64) -> Result<u64, Error> {
     call(Call::EventWait, &[slot, mask, deadline])
@@ -58,6 +58,27 @@ fn deadlines_come_neither_early_nor_never(session: &mut Session) -> Check {
         ensure!(after - deadline < 2_000_000_000, "{} ns late", after - deadline);
     }
     let _ = session;
+    sys::unbind(serix_sys::Slot(slot as u32))?;
+    Ok(())
+}
+
+/// Direction, nested task and alignment check: the first turns the kernel's copies round, with the second no IRET goes
+/// through, and a call that waits comes back by one.
+fn the_callers_flags_stay_outside(session: &mut Session) -> Check {
+    const PLAIN: u64 = 0x202;
+    const ODD: [u64; 3] = [1 << 10, 1 << 14, 1 << 18];
+    let slot = u64::from(event()?.0);
+    let text = b"a line that is copied as it is, whatever the direction flag says\n";
+    let write = [session.log.0.into(), text.as_ptr() as u64, text.len() as u64, 0, 0, 0];
+    for flags in ODD.into_iter().chain([ODD.iter().sum()]) {
+        let flags = PLAIN | flags;
+        let deadline = now(serix_session::INFO_ADDRESS)? + 1_000_000;
+        let wait = [slot, 1, deadline, 0, 0, 0];
+        ensure_eq!(raw::call_with_flags(Call::Null, [0; 6], flags), Ok(0), "{flags:#x}");
+        raw::call_with_flags(Call::Write, write, flags)?;
+        let waited = raw::call_with_flags(Call::EventWait, wait, flags);
+        ensure_eq!(waited, Err(Error::TimedOut), "{flags:#x}");
+    }
     sys::unbind(serix_sys::Slot(slot as u32))?;
     Ok(())
 }
