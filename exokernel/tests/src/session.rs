@@ -90,6 +90,12 @@ impl Session {
         first
     }
 
+    /// The units of frames that nothing used yet.
+    #[must_use]
+    pub fn next_frames(&self) -> core::ops::Range<u64> {
+        self.next_frame..self.frame_count
+    }
+
     /// Frames left.
     #[must_use]
     pub fn frames_left(&self) -> u64 {

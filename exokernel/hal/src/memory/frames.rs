@@ -32,7 +32,7 @@ pub struct FrameEntry {
     /// Transfers in flight.
     pub(crate) pins: u16,
     pub(crate) state: FrameState,
-    /// Table: 1 (leaf) to 4 (top).
+    /// Table: 1 (leaf) to 4 (top). User frame: [`UNCLEANED`], or zero.
     pub(crate) level: u8,
 }
 
@@ -41,6 +41,9 @@ impl FrameEntry {
     pub const RESERVED: Self =
         Self { first: 0, parent: 0, uses: 0, pins: 0, state: FrameState::Reserved, level: 0 };
 }
+
+/// `level` of a user frame that still holds what was in memory when the machine started: it was never mapped.
+const UNCLEANED: u8 = 1;
 
 /// The table over all frames of RAM, by frame number.
 pub struct FrameTable {
@@ -108,7 +111,7 @@ impl FrameTable {
     pub unsafe fn release_boot_frame(&mut self, frame: FrameNumber) {
         let entry = &mut self.entries[frame.0 as usize];
         assert!(entry.state == FrameState::Reserved);
-        entry.state = FrameState::User;
+        (entry.state, entry.level) = (FrameState::User, UNCLEANED);
     }
 
     /// Takes a frame for the kernel: `None` if it is mapped, pinned or not `User`.
@@ -154,12 +157,20 @@ impl FrameTable {
         entry.pins -= 1;
     }
 
+    /// Before a frame goes to another domain for the first time: fills it with zeroes if it still holds what was in memory when the
+    /// machine started. Whether it did.
+    pub fn clean(&mut self, frame: FrameNumber) -> bool {
+        let entry = self.entries.get(frame.0 as usize);
+        entry.is_some_and(|entry| entry.level == UNCLEANED) && self.zero_user(frame)
+    }
+
     /// Fills a user frame with zeroes: false if it is mapped, pinned or not ring 3's.
     pub fn zero_user(&mut self, frame: FrameNumber) -> bool {
-        match self.entries.get(frame.0 as usize) {
+        match self.entries.get_mut(frame.0 as usize) {
             Some(entry)
                 if entry.state == FrameState::User && entry.uses == 0 && entry.pins == 0 =>
             {
+                entry.level = 0;
                 zero_frame(frame);
                 true
             }

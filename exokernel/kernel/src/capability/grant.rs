@@ -14,6 +14,8 @@ use serix_hal::cpu::tlb;
 
 /// Frames that change owner in one step.
 const OWNERS_PER_STEP: u64 = 256;
+/// Of those, frames that may have to be zeroed: 512 stores each.
+const CLEANED_PER_STEP: u32 = 16;
 /// Mappings that one step of an undone grant may remove.
 const MAPPINGS_PER_STEP: usize = 64;
 
@@ -203,15 +205,17 @@ impl Resources {
     ) -> Result<(), Error> {
         let count = u64::from(granting.claim.count);
         let end = count.min(granting.moved + OWNERS_PER_STEP);
-        while granting.moved < end {
+        let mut cleaned = 0;
+        while granting.moved < end && cleaned < CLEANED_PER_STEP {
             let frame = (granting.claim.base + granting.moved) as u32;
             let number = FrameNumber(frame);
             if self.frames.mappings(number) > 0 || self.frames.pins(number) > 0 {
                 return Err(Error::Busy);
             }
+            cleaned += u32::from(self.frames.clean(number));
             self.ledger.transfer(Frame(frame), giver, receiver).map_err(|_| Error::Busy)?;
             granting.moved += 1;
         }
-        if end < count { Err(Error::Again) } else { Ok(()) }
+        if granting.moved < count { Err(Error::Again) } else { Ok(()) }
     }
 }

@@ -86,6 +86,8 @@ impl Leaf {
             let here = reference(self.table, at);
             let next = core::mem::replace(&mut entry.first, here);
             entry.uses += 1;
+            // Whoever maps it answers for what is in it from now on.
+            entry.level = 0;
             *link = Link { previous: 0, next };
             if next != 0 {
                 frames.link(next).previous = here;

@@ -13,7 +13,7 @@ use serix_sys::{Slot, call as sys};
 use crate::{BAD_ADDRESSES, EMPTY_SLOT, refuses_bad_slots};
 
 pub(crate) const TESTS: &[Test] = tests!["authority":
-    bind_refuses_bad_lengths, bind_refuses_bad_memory, slots_can_be_emptied_once,
+    fresh_frames_are_zero, bind_refuses_bad_lengths, bind_refuses_bad_memory, slots_can_be_emptied_once,
     query_tells_each_slot, query_refuses_bad_memory, attenuated_rights_bind_so,
     grant_moves_frames_and_revoke_brings_them_back, grant_refuses_what_it_should,
     a_grant_held_up_goes_on, overlapping_grants_are_refused, revoke_needs_a_delegation, console_without_grant_stays,
@@ -21,6 +21,25 @@ pub(crate) const TESTS: &[Test] = tests!["authority":
 
 /// Last: a kernel that fails here fails whatever grants frames afterwards.
 pub(crate) const LAST: &[Test] = tests!["authority": a_grant_given_up_blocks_nothing];
+
+/// Of the frames that nothing of the session used yet: nothing is left of firmware, loader, or whoever ran before.
+fn fresh_frames_are_zero(session: &mut Session) -> Check {
+    const BATCH: u64 = 256;
+    let address = session.take_addresses(BATCH);
+    let first = session.next_frames();
+    let mut unit = first.start;
+    while unit < first.end {
+        let count = BATCH.min(first.end - unit);
+        session.map(session.environment, address, unit, count, DATA)?;
+        for at in (0..count * 4096).step_by(64) {
+            let found = raw::read(address + at)?;
+            ensure!(found == 0, "{found:#x} in unit {}", unit + at / 4096);
+        }
+        session.unmap(session.environment, address, count)?;
+        unit += count;
+    }
+    Ok(())
+}
 
 fn bind_refuses_bad_lengths(session: &mut Session) -> Check {
     let token = session.token(Purpose::Log).ok_or(Error::BadToken)?;
