@@ -1,14 +1,12 @@
 //! Domains: the unit of protection and authority, and the frames that pay for what the kernel keeps for them.
 use crate::capability::{Granting, NodeChunk, Record, Revocation, Slots};
-use crate::ipc::event::Signal;
-use crate::ipc::gate::MAX_GATES;
 use crate::object::Table;
 use serix_abi::start::EndReason;
 use serix_abi::token::Kind;
-use serix_core::DomainId;
 use serix_core::binding::BindingTable;
 use serix_core::ids::Frame;
 use serix_core::ledger::{Account, FrameKind, Ledger};
+use serix_core::{DomainId, NodeId};
 use serix_hal::FrameNumber;
 use serix_hal::cpu::local::MAX_CORES;
 use serix_hal::memory::frames::{FrameTable, OwnedFrame};
@@ -18,6 +16,8 @@ use serix_hal::memory::paging::TableSource;
 const INDEX_BITS: u32 = 10;
 /// Most domains at once.
 pub(crate) const MAX_DOMAINS: u32 = (1 << INDEX_BITS) - 1;
+/// Gates of one domain.
+pub(crate) const MAX_GATES: usize = 16;
 /// Node chunks that one domain can pay for.
 pub(crate) const MAX_NODE_CHUNKS: usize = 64;
 
@@ -30,6 +30,15 @@ pub(crate) enum State {
     Running,
     /// It ended; its creator has not destroyed it yet.
     Ended(EndReason, u32),
+}
+
+/// Bits of an event to set later, if it is still the same event then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Signal {
+    pub(crate) event: u32,
+    pub(crate) node: NodeId,
+    pub(crate) generation: u64,
+    pub(crate) bits: u64,
 }
 
 /// Room for a count of each kind of object.
@@ -86,11 +95,11 @@ pub(crate) struct Domain {
     /// Its gates.
     pub(crate) gates: [Option<u32>; MAX_GATES],
     /// Its delegation-made grant node, which dies with it.
-    pub(crate) node: serix_core::NodeId,
+    pub(crate) node: NodeId,
 }
 
 impl Domain {
-    pub(crate) fn new(id: DomainId, node: serix_core::NodeId, end_signal: Option<Signal>) -> Self {
+    pub(crate) fn new(id: DomainId, node: NodeId, end_signal: Option<Signal>) -> Self {
         Self {
             id,
             state: State::Running,

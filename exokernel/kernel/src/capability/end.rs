@@ -2,8 +2,7 @@
 //!
 //! Invariant: each step does a bounded part and leaves what it touched whole, so anything may happen between two. How far it came is
 //! kept in the domain that ends.
-use crate::domain::State;
-use crate::ipc::gate::MAX_GATES;
+use crate::domain::{MAX_GATES, State};
 use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::start::EndReason;

@@ -1,5 +1,5 @@
 //! A domain's record: what it is asked to give back, and what was taken from it.
-use crate::ipc::event::Signal;
+use crate::domain::Signal;
 use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::record::{Asked, Taken};

@@ -1,6 +1,5 @@
 //! Taking delegations back, in bounded steps: ask, wait, take by force, and say what was taken.
-use crate::domain::{Asking, Resources};
-use crate::ipc::event::Signal;
+use crate::domain::{Asking, Resources, Signal};
 use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::record::{Asked, Taken};

@@ -1,5 +1,5 @@
 //! Transfer rings of domains.
-use crate::ipc::event::Signal;
+use crate::domain::Signal;
 use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::ring::{Completion, SUBMISSIONS};

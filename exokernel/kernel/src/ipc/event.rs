@@ -1,5 +1,6 @@
 //! Events: wait, signal, deadline. The kernel lock makes wait and signal one after the other, so no wake-up is lost.
 use crate::cpu::dispatcher::{Dispatcher, State};
+use crate::domain::Signal;
 use crate::kernel::{Kernel, Outcome};
 use crate::object::Table;
 use serix_abi::token::{Kind, Rights};
@@ -23,15 +24,6 @@ impl WaiterStore for Table<Dispatcher> {
     fn waiter_mut(&mut self, id: WaiterId) -> Option<&mut Waiter> {
         self.get_mut(id.0).map(|dispatcher| &mut dispatcher.waiter)
     }
-}
-
-/// Bits of an event to set later, if it is still the same event then.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Signal {
-    event: u32,
-    node: NodeId,
-    generation: u64,
-    bits: u64,
 }
 
 impl Kernel {

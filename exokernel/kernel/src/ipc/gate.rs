@@ -13,8 +13,6 @@ use serix_abi::{Error, FOREVER};
 use serix_core::NodeId;
 use serix_hal::cpu::time;
 
-/// Gates of one domain.
-pub(crate) const MAX_GATES: usize = 16;
 /// Calls in a chain.
 const MAX_DEPTH: u8 = 8;
 
