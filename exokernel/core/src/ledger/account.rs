@@ -49,7 +49,7 @@ impl Ledger<'_> {
         self.push(account, frame)
     }
 
-    /// Takes a frame out of the account, to be used for `kind`: `PageTable`, `Links` or `Object`. `None` if the account is
+    /// Takes a frame out of the account, to be used for `kind`: `PageTable` or `Object`. `None` if the account is
     /// empty or the kind another.
     pub fn take(&mut self, account: &mut Account, kind: FrameKind) -> Option<Frame> {
         if !kind.is_taken() {

@@ -16,8 +16,6 @@ pub enum FrameKind {
     Funded,
     /// A page table of a domain's environment.
     PageTable,
-    /// The reverse-map links of a leaf page table.
-    Links,
     /// Any other kernel object that a domain paid for.
     Object,
     /// The kernel's own: image, heap, stacks, the ledger.
@@ -38,7 +36,7 @@ impl FrameKind {
     #[inline]
     #[must_use]
     pub fn is_taken(self) -> bool {
-        matches!(self, Self::PageTable | Self::Links | Self::Object)
+        matches!(self, Self::PageTable | Self::Object)
     }
 }
 
@@ -49,7 +47,6 @@ pub struct FrameWord {
     pub(super) owner: DomainId,
     /// The next frame of the account's list; only while `Funded`.
     pub(super) next: Frame,
-    pub(super) pins: u16,
     pub(super) kind: FrameKind,
 }
 
@@ -58,7 +55,7 @@ const _: () = assert!(size_of::<FrameWord>() == 12);
 impl FrameWord {
     /// No RAM; what the slice is filled with before the ledger is made.
     pub const ABSENT: Self =
-        Self { owner: DomainId::NONE, next: Frame::NONE, pins: 0, kind: FrameKind::Absent };
+        Self { owner: DomainId::NONE, next: Frame::NONE, kind: FrameKind::Absent };
 
     /// Whose it is, [`DomainId::NONE`] if no domain's.
     #[inline(always)]
@@ -74,17 +71,9 @@ impl FrameWord {
         self.kind
     }
 
-    /// Transfers in flight that need it.
-    #[inline]
-    #[must_use]
-    pub fn pins(&self) -> u16 {
-        self.pins
-    }
-
     /// Whether its parts fit each other.
     pub(super) fn is_consistent(&self) -> bool {
         self.kind.is_owned() == (self.owner != DomainId::NONE)
             && (self.next == Frame::NONE || self.kind == FrameKind::Funded)
-            && (self.pins == 0 || self.kind == FrameKind::User)
     }
 }

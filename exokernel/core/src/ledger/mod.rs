@@ -23,8 +23,6 @@ pub enum LedgerError {
     NotOwner,
     /// In use for something else.
     WrongKind,
-    /// A transfer needs it, or no more pins fit.
-    Pinned,
 }
 
 /// A run of frames in the memory map.
@@ -41,8 +39,6 @@ pub struct MemoryRange {
 /// The ledger.
 pub struct Ledger<'a> {
     words: &'a mut [FrameWord],
-    /// No frame below this one is free.
-    first_free: usize,
 }
 
 impl<'a> Ledger<'a> {
@@ -51,7 +47,7 @@ impl<'a> Ledger<'a> {
     #[must_use]
     pub fn new(map: impl Iterator<Item = MemoryRange> + Clone, words: &'a mut [FrameWord]) -> Self {
         words.fill(FrameWord::ABSENT);
-        let mut ledger = Self { words, first_free: 0 };
+        let mut ledger = Self { words };
         let is_free = |range: &MemoryRange| range.kind == FrameKind::Free;
         map.clone().filter(is_free).for_each(|range| ledger.describe(range));
         map.filter(|range| !is_free(range)).for_each(|range| ledger.describe(range));
@@ -86,15 +82,13 @@ impl<'a> Ledger<'a> {
         self.words.get_mut(frame.0 as usize).ok_or(LedgerError::Absent)
     }
 
-    /// The entry of a frame that `owner` may dispose of: its own, used for nothing else, not pinned.
+    /// The entry of a frame that `owner` may dispose of: its own, used for nothing else.
     fn at_hand(&mut self, frame: Frame, owner: DomainId) -> Result<&mut FrameWord, LedgerError> {
         let word = self.word_mut(frame)?;
         if word.owner != owner || owner == DomainId::NONE {
             Err(LedgerError::NotOwner)
         } else if word.kind != FrameKind::User {
             Err(LedgerError::WrongKind)
-        } else if word.pins != 0 {
-            Err(LedgerError::Pinned)
         } else {
             Ok(word)
         }
@@ -105,15 +99,6 @@ impl<'a> Ledger<'a> {
     #[must_use]
     pub fn is_mappable_by(&self, frame: Frame, domain: DomainId) -> bool {
         self.word(frame).is_some_and(|word| word.kind == FrameKind::User && word.owner == domain)
-    }
-
-    /// The lowest free frame becomes the kernel's.
-    pub fn take_for_kernel(&mut self) -> Option<Frame> {
-        let is_free = |word: &FrameWord| word.kind == FrameKind::Free;
-        let index = self.first_free + self.words[self.first_free..].iter().position(is_free)?;
-        self.words[index].kind = FrameKind::Kernel;
-        self.first_free = index + 1;
-        u32::try_from(index).ok().map(Frame)
     }
 
     /// A free frame becomes `owner`'s.
@@ -146,32 +131,6 @@ impl<'a> Ledger<'a> {
             return Err(LedgerError::NotOwner);
         }
         self.at_hand(frame, from)?.owner = to;
-        Ok(())
-    }
-
-    /// A transfer needs the frame of `owner`: it cannot change hands or use until it is unpinned as often.
-    ///
-    /// # Errors
-    /// `Pinned` if it is pinned 65,535 times.
-    pub fn pin(&mut self, frame: Frame, owner: DomainId) -> Result<(), LedgerError> {
-        let word = self.word_mut(frame)?;
-        if word.owner != owner || owner == DomainId::NONE {
-            return Err(LedgerError::NotOwner);
-        }
-        if word.kind != FrameKind::User {
-            return Err(LedgerError::WrongKind);
-        }
-        word.pins = word.pins.checked_add(1).ok_or(LedgerError::Pinned)?;
-        Ok(())
-    }
-
-    /// A transfer that pinned the frame has ended.
-    ///
-    /// # Errors
-    /// `WrongKind` if it was not pinned.
-    pub fn unpin(&mut self, frame: Frame) -> Result<(), LedgerError> {
-        let word = self.word_mut(frame)?;
-        word.pins = word.pins.checked_sub(1).ok_or(LedgerError::WrongKind)?;
         Ok(())
     }
 }

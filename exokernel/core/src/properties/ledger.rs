@@ -24,7 +24,6 @@ const DOMAINS: usize = 3;
 struct Expected {
     owner: DomainId,
     kind: FrameKind,
-    pins: u16,
 }
 
 /// A ledger with a plain array beside it that says what should be in it.
@@ -41,7 +40,7 @@ impl Bench<'_> {
         let domain = self.accounts[index].domain();
         let other = self.accounts[usize::from(step.other) % DOMAINS].domain();
         let account = &mut self.accounts[index];
-        match step.call % 9 {
+        match step.call % 7 {
             0 => {
                 if let Ok(()) = self.ledger.assign(frame, domain) {
                     let free = self.expect(frame, DomainId::NONE, FrameKind::Free);
@@ -53,47 +52,36 @@ impl Bench<'_> {
                     self.expect(frame, domain, FrameKind::User).kind = FrameKind::Funded;
                 }
             }
-            call @ 2..=4 => {
-                let kinds = [FrameKind::PageTable, FrameKind::Links, FrameKind::Object];
-                let kind = kinds[usize::from(call) - 2];
+            call @ 2..=3 => {
+                let kind = [FrameKind::PageTable, FrameKind::Object][usize::from(call) - 2];
                 if let Some(frame) = self.ledger.take(account, kind) {
                     self.expect(frame, domain, FrameKind::Funded).kind = kind;
                 }
             }
-            5 => {
+            4 => {
                 if let Ok(()) = self.ledger.put_back(account, frame) {
                     assert!(self.expected[frame.0 as usize].kind.is_taken());
                     let kind = self.expected[frame.0 as usize].kind;
                     self.expect(frame, domain, kind).kind = FrameKind::Funded;
                 }
             }
-            6 => {
+            5 => {
                 if let Some(frame) = self.ledger.withdraw(account) {
                     self.expect(frame, domain, FrameKind::Funded).kind = FrameKind::User;
                 }
             }
-            7 => {
+            _ => {
                 if let Ok(()) = self.ledger.transfer(frame, domain, other) {
                     self.expect(frame, domain, FrameKind::User).owner = other;
-                }
-            }
-            _ if step.other.is_multiple_of(2) => {
-                if let Ok(()) = self.ledger.pin(frame, domain) {
-                    self.expected[frame.0 as usize].pins += 1;
-                }
-            }
-            _ => {
-                if let Ok(()) = self.ledger.unpin(frame) {
-                    self.expected[frame.0 as usize].pins -= 1;
                 }
             }
         }
     }
 
-    /// The frame that a call succeeded with: it must have been the caller's, used so, and not pinned.
+    /// The frame that a call succeeded with: it must have been the caller's, used so.
     fn expect(&mut self, frame: Frame, owner: DomainId, kind: FrameKind) -> &mut Expected {
         let expected = &mut self.expected[frame.0 as usize];
-        assert_eq!(*expected, Expected { owner, kind, pins: 0 });
+        assert_eq!(*expected, Expected { owner, kind });
         expected
     }
 
@@ -102,7 +90,7 @@ impl Bench<'_> {
         assert_eq!(self.ledger.check(&accounts), 0);
         for (index, expected) in self.expected.iter().enumerate() {
             let word = self.ledger.word(Frame(index as u32)).expect("inside");
-            let found = Expected { owner: word.owner(), kind: word.kind(), pins: word.pins() };
+            let found = Expected { owner: word.owner(), kind: word.kind() };
             assert_eq!(found, *expected);
         }
     }
@@ -122,8 +110,7 @@ pub(crate) fn one_owner(steps: &[Step]) {
         2 => FrameKind::Kernel,
         _ => FrameKind::Free,
     };
-    let expected =
-        core::array::from_fn(|i| Expected { owner: DomainId::NONE, kind: kind(i), pins: 0 });
+    let expected = core::array::from_fn(|i| Expected { owner: DomainId::NONE, kind: kind(i) });
     let mut bench = Bench { ledger, accounts, expected };
     for step in steps {
         bench.take(*step);
@@ -179,10 +166,7 @@ mod cases {
             assert_eq!(kind(ledger, 11), Some(FrameKind::Device));
             assert_eq!(kind(ledger, 99), Some(FrameKind::Free));
             assert_eq!(kind(ledger, 100), None);
-            assert_eq!(ledger.take_for_kernel(), Some(Frame(12)));
-            assert_eq!(kind(ledger, 12), Some(FrameKind::Kernel));
-            assert_eq!(ledger.take_for_kernel(), Some(Frame(13)));
-            assert_eq!(ledger.assign(Frame(12), A), Err(LedgerError::WrongKind));
+            assert_eq!(ledger.assign(Frame(11), A), Err(LedgerError::WrongKind));
             assert_eq!(ledger.assign(Frame(14), DomainId::NONE), Err(LedgerError::NotOwner));
             assert_eq!(ledger.assign(Frame(100), A), Err(LedgerError::Absent));
         });
@@ -195,17 +179,12 @@ mod cases {
             ledger.assign(Frame(20), A).expect("free");
             assert_eq!(ledger.give(&mut b, Frame(20)), Err(LedgerError::NotOwner));
             assert_eq!(ledger.transfer(Frame(20), A, DomainId::NONE), Err(LedgerError::NotOwner));
-            ledger.pin(Frame(20), A).expect("user frame");
-            assert_eq!(ledger.give(&mut a, Frame(20)), Err(LedgerError::Pinned));
-            assert_eq!(ledger.transfer(Frame(20), A, B), Err(LedgerError::Pinned));
-            ledger.unpin(Frame(20)).expect("pinned");
-            assert_eq!(ledger.unpin(Frame(20)), Err(LedgerError::WrongKind));
             assert_eq!(ledger.give(&mut a, Frame(20)), Ok(()));
             assert_eq!(ledger.give(&mut a, Frame(20)), Err(LedgerError::WrongKind));
             assert!(!ledger.is_mappable_by(Frame(20), A));
             assert_eq!(ledger.take(&mut a, FrameKind::User), None);
-            assert_eq!(ledger.take(&mut a, FrameKind::Links), Some(Frame(20)));
-            assert_eq!(ledger.take(&mut a, FrameKind::Links), None);
+            assert_eq!(ledger.take(&mut a, FrameKind::PageTable), Some(Frame(20)));
+            assert_eq!(ledger.take(&mut a, FrameKind::PageTable), None);
             assert_eq!(ledger.put_back(&mut b, Frame(20)), Err(LedgerError::NotOwner));
             assert_eq!(ledger.put_back(&mut a, Frame(20)), Ok(()));
             assert_eq!(ledger.put_back(&mut a, Frame(20)), Err(LedgerError::WrongKind));
