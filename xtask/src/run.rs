@@ -95,6 +95,7 @@ fn prepare(
     progress.stage("machine");
     let accelerator = Accelerator::choose(options.accel, options.icount, &qemu_path, &boot.loader)?;
     let machine = Machine {
+        board: options.machine,
         accelerator,
         memory: options.mem,
         cores: options.smp,

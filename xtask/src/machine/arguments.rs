@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
+
 use super::Accelerator;
 
 /// A disk of the machine: a raw image.
@@ -15,9 +17,31 @@ pub(crate) struct Drive {
     pub(crate) throw_away: bool,
 }
 
+/// `--machine`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Board {
+    /// PCI Express, of 2009
+    #[default]
+    Q35,
+    /// PCI, of 1996
+    Pc,
+}
+
+impl Board {
+    /// QEMU's name for it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Q35 => "q35",
+            Self::Pc => "pc",
+        }
+    }
+}
+
 /// All that a machine consists of.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
+    /// Its chip set.
+    pub(crate) board: Board,
     /// What executes instructions.
     pub(crate) accelerator: Accelerator,
     /// Memory in bytes.
@@ -43,7 +67,8 @@ impl Machine {
     /// The arguments of `qemu-system-x86_64`.
     pub(crate) fn arguments(&self) -> Vec<OsString> {
         let mut all = Arguments::default();
-        all.words("-M q35 -nodefaults -no-user-config -no-reboot -display none -monitor none");
+        all.words(&format!("-M {}", self.board.name()));
+        all.words("-nodefaults -no-user-config -no-reboot -display none -monitor none");
         all.words(self.accelerator.words());
         all.words(&format!("-m {}M -smp {}", self.memory / MIB, self.cores));
         all.words("-device isa-debug-exit,iobase=0xf4,iosize=0x04");
@@ -113,6 +138,7 @@ mod tests {
     #[test]
     fn commas_in_paths_are_doubled() {
         let machine = Machine {
+            board: Board::Pc,
             accelerator: Accelerator::Counted,
             memory: 64 * MIB,
             cores: 1,
@@ -128,7 +154,7 @@ mod tests {
         assert!(line.contains("append=on,path=/a,,b/log -serial"), "{line}");
         assert!(line.contains("snapshot=on,file=/a,,b/root.img -device virtio-blk-pci"), "{line}");
         assert!(line.contains("-icount shift=0,sleep=off -seed 1"), "{line}");
-        assert!(line.contains("-m 64M -smp 1"), "{line}");
+        assert!(line.contains("-m 64M -smp 1") && line.contains("-M pc "), "{line}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::image::Addition;
-use crate::machine::Choice;
+use crate::machine::{Board, Choice};
 
 /// Runs a Linux program on Serix, in QEMU, with this command's own standard streams
 ///
@@ -37,6 +37,9 @@ pub(crate) struct Options {
     /// Memory of the machine, such as 64M or 1G
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory)]
     pub(super) mem: u64,
+    /// Chip set of the machine
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) machine: Board,
     /// What executes the guest's instructions
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     pub(super) accel: Choice,

@@ -5,6 +5,7 @@ mod files;
 mod fork;
 mod isolation;
 mod keep;
+mod machine;
 mod paths;
 mod power_loss;
 mod programs;
@@ -18,6 +19,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Test> {
     let rows = [
         stdio::TESTS,
         terminal::TESTS,
+        machine::TESTS,
         files::TESTS,
         keep::TESTS,
         power_loss::TESTS,
