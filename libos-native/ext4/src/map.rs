@@ -119,6 +119,14 @@ impl<D: BlockDevice> Ext4<D> {
         2 * (u64::from(root.depth) + 1) + 1
     }
 
+    /// Whether the inode itself has room for so many extents more.
+    pub(crate) fn fits_root(&self, inode: &Inode, extents: u64) -> bool {
+        let root = extent_layout::Header::parse(&inode.map.0);
+        inode.has(flags::EXTENTS)
+            && root.depth == 0
+            && u64::from(root.entries) + extents <= root.max.into()
+    }
+
     /// Blocks that entering so many runs far from one another may take or ask for, beyond
     /// [`Self::map_growth`] of one step: later steps find less left, and perhaps a deeper tree.
     pub(crate) fn scattered_growth(&self, inode: &Inode, runs: u64) -> u64 {

@@ -96,12 +96,17 @@ impl<D: BlockDevice> Ext4<D> {
 
     /// Reserves what the map may take when `blocks` new ones are entered.
     async fn reserve_map(&self, node: &Node, body: &Inode, blocks: u64) -> Result<()> {
-        let needed = self.map_growth(body, RUNS_PER_STEP as u64, blocks);
-        let (ranges, before) = {
+        let (promised, ranges, before) = {
             let reservation = node.reservation.lock();
-            (reservation.ranges() + 1, reservation.map)
+            (reservation.promised(), reservation.ranges() + 1, reservation.map)
         };
-        let missing = (needed + self.scattered_growth(body, ranges)).saturating_sub(before);
+        // Most files are small: at worst each block is an extent of its own.
+        if self.fits_root(body, promised + blocks) {
+            return Ok(());
+        }
+        let needed = self.map_growth(body, RUNS_PER_STEP as u64, blocks)
+            + self.scattered_growth(body, ranges);
+        let missing = needed.saturating_sub(before);
         let promise = self.promise(missing).await?;
         if promise.split(missing) {
             node.reservation.lock().map += missing;
@@ -276,7 +281,8 @@ impl<D: BlockDevice> Ext4<D> {
 
     /// Promises what entering a step may add to the map.
     async fn pay_for_map(&self, node: &Node, body: &Inode, step: &Step<'_, D>) -> Result<()> {
-        if step.changes == 0 {
+        let filled = step.pieces.iter().any(|piece| matches!(piece, Piece::Filled(_)));
+        if step.changes == 0 || !filled && self.fits_root(body, step.changes as u64) {
             return Ok(());
         }
         let blocks = step.transfers.iter().map(|transfer| u64::from(transfer.count)).sum();
