@@ -8,6 +8,7 @@ mod image;
 mod link;
 mod machine;
 mod places;
+mod profile;
 mod report;
 mod run;
 mod setup;
@@ -38,6 +39,7 @@ enum Command {
     Check(check::Options),
     #[command(display_name = "cargo xtask bench")]
     Bench(bench::Options),
+    Profile(profile::Options),
     #[command(hide = true)]
     Launch(machine::launch::Options),
 }
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Command::Test(options) => conclude(test::run(&options)),
         Command::Check(options) => conclude(check::run(&options)),
         Command::Bench(options) => conclude(bench::run(&options)),
+        Command::Profile(options) => conclude(profile::run(&options)),
         Command::Launch(options) => machine::launch::run(&options),
     }
 }

@@ -104,6 +104,7 @@ fn prepare(
         log: log.to_owned(),
         link: folder.file("link"),
         drives: drives(options, root.as_ref()),
+        monitor: options.monitor.clone(),
     };
     let arguments = machine.arguments();
     write_header(log, places, &version, &qemu_path, &arguments)?;

@@ -58,6 +58,8 @@ pub(crate) struct Machine {
     pub(crate) link: PathBuf,
     /// Disks, `disk0` first.
     pub(crate) drives: Vec<Drive>,
+    /// Socket of QEMU's monitor, if somebody wants it.
+    pub(crate) monitor: Option<PathBuf>,
 }
 
 /// Bytes of a request that QEMU's `-m` understands.
@@ -68,7 +70,8 @@ impl Machine {
     pub(crate) fn arguments(&self) -> Vec<OsString> {
         let mut all = Arguments::default();
         all.words(&format!("-M {}", self.board.name()));
-        all.words("-nodefaults -no-user-config -no-reboot -display none -monitor none");
+        all.words("-nodefaults -no-user-config -no-reboot -display none");
+        all.monitor(self.monitor.as_deref());
         all.words(self.accelerator.words());
         all.words(&format!("-m {}M -smp {}", self.memory / MIB, self.cores));
         all.words("-device isa-debug-exit,iobase=0xf4,iosize=0x04");
@@ -98,6 +101,17 @@ impl Arguments {
     fn option(&mut self, name: &str, parts: &[&[u8]]) {
         self.0.push(name.into());
         self.0.push(OsString::from_vec(parts.concat()));
+    }
+
+    fn monitor(&mut self, socket: Option<&Path>) {
+        match socket {
+            None => self.words("-monitor none"),
+            Some(socket) => {
+                let socket = escaped(socket);
+                self.option("-chardev", &[b"socket,id=monitor,server=on,wait=off,path=", &socket]);
+                self.words("-mon chardev=monitor,mode=readline");
+            }
+        }
     }
 
     fn drive(&mut self, index: usize, drive: &Drive) {
@@ -147,6 +161,7 @@ mod tests {
             log: "/a,b/log".into(),
             link: "/a,b/link".into(),
             drives: vec![Drive { image: "/a,b/root.img".into(), throw_away: true }],
+            monitor: Some("/a,b/monitor".into()),
         };
         let line = command_line(OsStr::new("qemu"), &machine.arguments());
         assert!(line.contains("-kernel /a,b/loader"), "a whole argument: {line}");
@@ -155,6 +170,7 @@ mod tests {
         assert!(line.contains("snapshot=on,file=/a,,b/root.img -device virtio-blk-pci"), "{line}");
         assert!(line.contains("-icount shift=0,sleep=off -seed 1"), "{line}");
         assert!(line.contains("-m 64M -smp 1") && line.contains("-M pc "), "{line}");
+        assert!(line.contains("path=/a,,b/monitor -mon chardev=monitor"), "{line}");
     }
 
     #[test]

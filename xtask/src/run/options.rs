@@ -85,6 +85,9 @@ pub(crate) struct Options {
     /// Build nothing; take the guest's programs from this folder
     #[arg(long, value_name = "DIR")]
     pub(super) binaries: Option<PathBuf>,
+    /// Open QEMU's monitor at this socket, for `profile`
+    #[arg(long, value_name = "SOCKET", hide = true)]
+    pub(super) monitor: Option<PathBuf>,
     /// Program of the guest and its arguments
     #[arg(last = true, value_name = "PROGRAM ARGS")]
     pub(super) program: Vec<OsString>,

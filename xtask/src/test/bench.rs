@@ -119,6 +119,13 @@ impl Bench {
         self.finish(self.xtask("bench"), b"")
     }
 
+    /// `xtask profile`: a flame graph.
+    pub(super) fn profile(&self, options: &[&str]) -> Result<Ran> {
+        let mut command = self.xtask("profile");
+        command.args(options);
+        self.finish(command, b"")
+    }
+
     /// Runs a program in the guest.
     pub(super) fn run(&self, options: &[&str], program: &[&str], input: &[u8]) -> Result<Ran> {
         let mut ran = self.finish(self.command(options, program), input)?;
