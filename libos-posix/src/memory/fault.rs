@@ -86,7 +86,11 @@ fn resolve(error_code: u64, address: u64) -> Result<(), Failure> {
     loop {
         match step(&space, page, wanted) {
             Step::Done(outcome) => return outcome,
-            Step::Load(load) => load.run(&space, wanted)?,
+            Step::Load(load) => {
+                if load.run(&space, wanted)? {
+                    return Ok(());
+                }
+            }
             Step::Shrink => {
                 if crate::fs::vfs().shrink(SHRINK) == 0 && pool().free_count() == 0 {
                     return Err(Failure::NoMemory);
@@ -290,8 +294,8 @@ fn map(space: &AddressSpace, at: u64, page: FramePage, flags: MapFlags) -> bool 
 
 impl Load {
     /// Gets the page, waiting if need be, and maps it unless the layout changed meanwhile: then the fault is
-    /// looked at again.
-    fn run(self, space: &AddressSpace, wanted: Access) -> Result<(), Failure> {
+    /// looked at again. Whether it was mapped.
+    fn run(self, space: &AddressSpace, wanted: Access) -> Result<bool, Failure> {
         let found = crate::file::wait(self.file.map_page(self.index, self.for_writing));
         let found = match found {
             Ok(page) => page,
@@ -300,44 +304,45 @@ impl Load {
         };
         let mut layout = space.layout();
         if layout.generation != self.generation {
-            return Ok(());
+            return Ok(false);
         }
-        let Some(index) = layout.areas.index_of(self.page) else { return Ok(()) };
+        let Some(index) = layout.areas.index_of(self.page) else { return Ok(false) };
         let area = layout.areas.at(index).clone();
         let entry = window::entry(self.page);
         let is_present = entry & MapFlags::PRESENT.0 != 0;
         if area.shared {
             let held = is_present.then(|| frame_of(entry));
-            if map(space, self.page, found, flags_of(&area, self.for_writing))
-                && let Some(held) = held
-            {
+            let mapped = map(space, self.page, found, flags_of(&area, self.for_writing));
+            if mapped && let Some(held) = held {
                 pool().release(held);
                 space.count_resident(-1);
             }
-            return Ok(());
+            return Ok(mapped);
         }
         if is_present {
-            return Ok(());
+            return Ok(false);
         }
         if wanted == Access::WRITE {
             let Some(copy) = FramePage::allocate() else { return self.shrink(layout) };
             frame_map::copy(found.frame(), copy.frame());
             layout.areas.at_mut(index).changed = true;
-            map(space, self.page, copy, flags_of(&area, true));
-            return Ok(());
+            let mapped = map(space, self.page, copy, flags_of(&area, true));
+            return if mapped { Ok(true) } else { self.shrink(layout) };
         }
-        map(space, self.page, found, flags_of(&area, false));
+        if !map(space, self.page, found, flags_of(&area, false)) {
+            return self.shrink(layout);
+        }
         let around = self.around(&mut layout);
         self.map_around(space, &area, around);
-        Ok(())
+        Ok(true)
     }
 
-    fn shrink(&self, layout: spin::MutexGuard<'_, Layout>) -> Result<(), Failure> {
+    fn shrink(&self, layout: spin::MutexGuard<'_, Layout>) -> Result<bool, Failure> {
         drop(layout);
         if crate::fs::vfs().shrink(SHRINK) == 0 && pool().free_count() == 0 {
             return Err(Failure::NoMemory);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Which pages to map besides: those around, or more and more of those that follow where faults come in a row.

@@ -9,7 +9,7 @@ use super::frame_map;
 use super::local;
 use crate::memory::FrameNumber;
 use crate::sched::Thread;
-use alloc::alloc::{alloc_zeroed, dealloc};
+use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
 use core::arch::{asm, naked_asm};
 use core::cell::{Cell, UnsafeCell};
@@ -25,6 +25,9 @@ static VECTOR_FEATURES: AtomicU64 = AtomicU64::new(0);
 /// Offset of MXCSR in an XSAVE area (Intel SDM vol. 1, 13.4).
 const MXCSR: usize = 24;
 
+/// Bytes of the legacy region and the header.
+const XSAVE_MIN: usize = 576;
+
 /// Extended state of a thread, in the layout of XSAVE.
 #[derive(Debug)]
 pub struct VectorState(*mut u8);
@@ -34,15 +37,15 @@ unsafe impl Send for VectorState {}
 
 fn vector_layout() -> Layout {
     let size = VECTOR_SIZE.load(Ordering::Relaxed) as usize;
-    Layout::from_size_align(size.max(576), 64).unwrap_or(Layout::new::<[u64; 72]>())
+    Layout::from_size_align(size.max(XSAVE_MIN), 64).unwrap_or(Layout::new::<[u64; 72]>())
 }
 
 impl VectorState {
     /// The state of a program that starts: all initial.
     #[must_use]
     pub fn new() -> Self {
-        // SAFETY: the layout's size is not zero.
-        let area = unsafe { alloc_zeroed(vector_layout()) };
+        // SAFETY: the layout's size is not zero. `reset` initialises what is looked at before a `save`.
+        let area = unsafe { alloc(vector_layout()) };
         if area.is_null() {
             alloc::alloc::handle_alloc_error(vector_layout());
         }
@@ -53,9 +56,10 @@ impl VectorState {
 
     /// Back to the state of a program that starts.
     pub fn reset(&self) {
+        // What is behind the header is not read while the header says that it is in its initial state.
         // SAFETY: the area has at least the legacy region and the header, 576 bytes.
         unsafe {
-            core::ptr::write_bytes(self.0, 0, vector_layout().size());
+            core::ptr::write_bytes(self.0, 0, XSAVE_MIN);
             self.0.cast::<u16>().write(0x37F);
             self.0.add(MXCSR).cast::<u32>().write(0x1F80);
         }

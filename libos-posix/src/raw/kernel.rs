@@ -14,8 +14,10 @@ use serix_sys::{Result, Slot, call, environment, memory as native};
 
 /// Frames that an empty account gets at a time.
 const FUNDING: usize = 32;
-/// Requests of one call.
+/// Requests of one call for session memory.
 const BATCH: usize = 64;
+/// Requests of one call for a program: mostly the few pages around one, and all are zeroed first.
+const FEW: usize = 16;
 /// Flags of libOS data.
 const SESSION_FLAGS: MapFlags = MapFlags::WRITE.with(MapFlags::NO_EXECUTE);
 
@@ -61,8 +63,8 @@ fn assert_program(address: u64, count: u64) {
 /// # Errors
 /// `NoFrames` if the session has none left for page tables.
 pub fn map(environment: Slot, pages: &[(u64, FrameNumber, MapFlags)]) -> Result<()> {
-    for batch in pages.chunks(BATCH) {
-        let mut requests = [MapRequest::default(); BATCH];
+    for batch in pages.chunks(FEW) {
+        let mut requests = [MapRequest::default(); FEW];
         for (to, (address, frame, flags)) in requests.iter_mut().zip(batch) {
             assert_program(*address, 1);
             *to = request(*address, *frame, *flags);
