@@ -33,6 +33,11 @@ pub(crate) struct Options {
     /// `vmlinuz` and `initrd`, Linux judges too)
     #[arg(long)]
     long: bool,
+    /// Instead of the tests: four cores of everything at once, for so many minutes of the guest's clock,
+    /// which a busy host slows down
+    #[arg(long, value_name = "MINUTES", conflicts_with_all = ["host", "long", "filter"],
+          value_parser = clap::value_parser!(u64).range(1..=1440))]
+    soak: Option<u64>,
     /// Only tests whose name holds this
     filter: Option<String>,
     /// Name the guest tests and run none
@@ -53,6 +58,11 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
     prepare(options, is_ci, &places)?;
     let mut tally = Tally::new(is_ci);
+    if let Some(minutes) = options.soak {
+        guest::soak(&places, &build_guest(&places)?, minutes, &mut tally)?;
+        println!("{}", tally.summary());
+        return Ok(tally.is_good());
+    }
     let filter = options.filter.as_deref();
     if !options.guest {
         host::run(&places, (filter, options.long), &mut tally)?;

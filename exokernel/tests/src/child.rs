@@ -20,6 +20,10 @@ pub const CODE: u64 = 0x1_0000_0000;
 pub const SCRIPT: u64 = 0x1_0001_0000;
 /// Where its dispatcher page is.
 pub const PAGE: u64 = 0x1_0002_0000;
+/// What hostile children write to.
+pub const TARGET: u64 = 0x1_0006_0000;
+/// Where the code of hostile children is.
+pub const ATTACK: u64 = 0x1_0007_0000;
 /// End of its stack.
 pub const STACK_END: u64 = 0x1_0004_0000;
 /// Frames of the child's account.

@@ -49,6 +49,21 @@ impl TestRing {
         Ok(Self { slot, event, frames, buffer, unit, page, made: 0, seen: 0 })
     }
 
+    /// What makes it up, so that another dispatcher can go on with it: slots of ring, event and frames, buffer, frame and address of the page.
+    #[must_use]
+    pub fn parts(&self) -> [u64; 6] {
+        let slots = [self.slot, self.event, self.frames].map(|slot| u64::from(slot.0));
+        [slots[0], slots[1], slots[2], self.buffer.into(), self.unit, self.page]
+    }
+
+    /// A ring without transfers, from its parts.
+    #[must_use]
+    pub fn from_parts(parts: [u64; 6]) -> Self {
+        let [slot, event, frames] = [parts[0], parts[1], parts[2]].map(|slot| Slot(slot as u32));
+        let (buffer, unit, page) = (parts[3] as u32, parts[4], parts[5]);
+        Self { slot, event, frames, buffer, unit, page, made: 0, seen: 0 }
+    }
+
     /// A read of sectors of a disk into the buffer.
     #[must_use]
     pub fn read(&self, target: Slot, sector: u64, length: u32) -> Submission {

@@ -25,7 +25,7 @@ macro_rules! tests {
     };
 }
 
-/// Runs all tests, then the kernel's check of its ledger; the number of failures.
+/// Runs all tests, or with `option = only=TEXT` those with TEXT in their names, then the kernel's check of its ledger; the number of failures.
 #[must_use]
 pub fn run(start: &'static SessionStart, groups: &[&[Test]]) -> i32 {
     let mut session = match Session::open(start) {
@@ -34,7 +34,8 @@ pub fn run(start: &'static SessionStart, groups: &[&[Test]]) -> i32 {
         Err(_) => return i32::MAX,
     };
     let (mut passed, mut failed) = (0, 0);
-    for test in groups.iter().copied().flatten() {
+    let only = session.text_option("only").unwrap_or("");
+    for test in groups.iter().copied().flatten().filter(|test| test.name.contains(only)) {
         crate::raw::set_current(test.name);
         let outcome = (test.run)(&mut session);
         report(test.name, &outcome, &mut passed, &mut failed);

@@ -13,6 +13,11 @@ const ACCOUNT: u64 = 256;
 /// Start of the range of private addresses that tests map at.
 const TEST_ADDRESS: u64 = 0x20_0000_0000;
 
+/// Cores that tests use.
+pub const CORES: usize = 4;
+/// Bits of a slice's unit below its core.
+const CORE_SHIFT: u32 = 40;
+
 /// What a session has.
 pub struct Session {
     /// The start block.
@@ -77,6 +82,24 @@ impl Session {
     pub fn token(&self, purpose: Purpose) -> Option<[u8; 48]> {
         let tokens = &self.start.tokens[..(self.start.token_count as usize).min(MAX_TOKENS)];
         tokens.iter().find(|token| token.purpose == purpose as u32).map(|token| token.token)
+    }
+
+    /// Its slices of each core, bound anew: slot, core and count.
+    ///
+    /// # Errors
+    /// As bind and query.
+    pub fn slices_by_core(&self) -> Result<[Option<(Slot, u64)>; CORES], Error> {
+        let tokens = &self.start.tokens[..(self.start.token_count as usize).min(MAX_TOKENS)];
+        let mut found = [None; CORES];
+        for token in tokens.iter().filter(|token| token.purpose == Purpose::Slices as u32) {
+            let slot = sys::bind(&token.token)?;
+            let info = sys::slot_query(slot)?;
+            // The upper part of a slice's unit is its core.
+            if let Some(place) = found.get_mut((info.base >> CORE_SHIFT) as usize) {
+                *place = Some((slot, info.count));
+            }
+        }
+        Ok(found)
     }
 
     /// Consecutive frames that nothing used yet; the first unit.
@@ -202,9 +225,15 @@ impl Session {
     /// The number of an option `NAME=NUMBER`.
     #[must_use]
     pub fn number_option(&self, name: &str) -> Option<u64> {
+        self.text_option(name)?.parse().ok()
+    }
+
+    /// The text of an option `NAME=TEXT`.
+    #[must_use]
+    pub fn text_option(&self, name: &str) -> Option<&'static str> {
         self.options().find_map(|option| {
             let (key, value) = option.split_once('=')?;
-            if key == name { value.parse().ok() } else { None }
+            (key == name).then_some(value)
         })
     }
 

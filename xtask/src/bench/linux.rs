@@ -88,7 +88,7 @@ pub(super) fn measure(
     command.args(
         "-M q35 -nodefaults -no-user-config -no-reboot -display none -monitor none".split(' '),
     );
-    command.args(Accelerator::Counted.words().split_ascii_whitespace());
+    command.args(Accelerator::Counted.words(1).split_ascii_whitespace());
     command.args(["-m", "256M", "-smp", "1", "-serial"]);
     command.arg(format!("file:{}", serial.display())).arg("-kernel").arg(kernel);
     command.arg("-initrd").arg(initrd).arg("-append");

@@ -13,7 +13,7 @@ use crate::setup::qemu_version;
 pub(super) fn header(places: &Places) -> Result<()> {
     let (_, version) = qemu_version()?;
     println!("{version}");
-    println!("{}", Accelerator::Counted.words());
+    println!("{}", Accelerator::Counted.words(1));
     println!("one core; serix {} commit {}", env!("CARGO_PKG_VERSION"), commit(places));
     Ok(())
 }

@@ -57,9 +57,12 @@ impl Accelerator {
         }
     }
 
-    /// QEMU's words for it.
-    pub(crate) const fn words(self) -> &'static str {
+    /// QEMU's words for it. A host with fewer cores than the guest runs them in turn in one thread: in threads of their own, whoever
+    /// has the kernel's lock next would often be one that the host does not run.
+    pub(crate) fn words(self, cores: u32) -> &'static str {
+        let there = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         match self {
+            Self::Tcg if cores as usize > there => "-accel tcg,thread=single -cpu max",
             Self::Tcg => "-accel tcg -cpu max",
             Self::Counted => {
                 "-accel tcg,thread=single -icount shift=0,sleep=off -seed 1 \

@@ -72,7 +72,7 @@ impl Machine {
         all.words(&format!("-M {}", self.board.name()));
         all.words("-nodefaults -no-user-config -no-reboot -display none");
         all.monitor(self.monitor.as_deref());
-        all.words(self.accelerator.words());
+        all.words(self.accelerator.words(self.cores));
         all.words(&format!("-m {}M -smp {}", self.memory / MIB, self.cores));
         all.words("-device isa-debug-exit,iobase=0xf4,iosize=0x04");
         all.option("-chardev", &[b"file,id=log,append=on,path=", &escaped(&self.log)]);

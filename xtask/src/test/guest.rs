@@ -82,6 +82,23 @@ pub(super) fn run(
     Ok(())
 }
 
+/// Everything at once on four cores, for so many minutes of the guest's clock.
+pub(super) fn soak(
+    places: &Places,
+    binaries: &Path,
+    minutes: u64,
+    tally: &mut Tally,
+) -> Result<()> {
+    let (seconds, start) = (minutes * 60, Instant::now());
+    let bench = Bench::new(places, binaries, "soak", rows::soak_limit(seconds))?;
+    let verdict = match rows::soak(&bench, seconds) {
+        Ok(()) => Verdict::Passed,
+        Err(error) => Verdict::Failed(format!("{error:#}")),
+    };
+    tally.add("soak", &verdict, start.elapsed());
+    Ok(())
+}
+
 fn verdict(test: &Test, places: &Places, binaries: &Path, long: bool) -> Verdict {
     let limit = Duration::from_secs(test.seconds);
     let bench = Bench::new(places, binaries, test.name, limit);

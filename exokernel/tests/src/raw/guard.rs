@@ -44,6 +44,11 @@ pub(super) fn is_program(address: u64) -> bool {
     slot == OWN_TOP_SLOT || (slot == IMAGE_ADDRESS / TOP_SLOT_SIZE && offset < bytes_in_use())
 }
 
+/// Whether a slot is the one that is known to be the own environment.
+pub(super) fn is_own_environment(slot: Slot) -> bool {
+    u64::from(slot.0) == ENVIRONMENT.load(Ordering::Relaxed)
+}
+
 /// Whether mapping calls on pages from `address` on could hit the program. In the environment only where it is; a
 /// slot of unknown kind may be a subtree, to which the top-level slot of an address means nothing.
 fn is_own(space: u64, address: u64, pages: u64) -> bool {

@@ -4,25 +4,32 @@
 //! touch only addresses outside of the image, whatever is mapped there.
 #![allow(unsafe_code)]
 
+mod attack;
 mod entry;
 
 mod guard;
 mod probe;
 mod server;
 mod syscall;
+mod worker;
 
+pub use attack::{Attack, attack_code};
 pub use entry::{
     agent_code, code_address, entries, fault_stub, foreign_stub, manifest_text, open, set_current,
 };
 pub use guard::{NOWHERE, harms};
 pub use probe::{
-    Fault, execute, faults, gs_base_across_entries, now_ns, read, read_with_flags, vectors,
-    vectors_survive, write,
+    Fault, execute, faults, fs_base, gs_base_across_entries, now_ns, read, read_with_flags,
+    set_fs_base, vectors, vectors_survive, write,
 };
 pub use server::{ENTRY_SIZE, NEXT, Server, gate_call, server_code};
 pub use syscall::{
-    Registers, call, call_number, call_with_flags, call_with_registers, dispatcher, foreign,
-    foreign_with_flags, measured,
+    Registers, call, call_number, call_with_flags, call_with_registers, dispatcher, dispatcher_at,
+    foreign, foreign_with_flags, measured,
+};
+
+pub use worker::{
+    CREW, Job, Place, WORKERS, Worker, WorkerFault, core_number, crew, worker_read, worker_write,
 };
 
 /// What a program is entered by: defines `_start` and the panic handler around a function, which gets the start block and

@@ -222,3 +222,18 @@ pub fn vectors() -> [u64; 32] {
     }
     found
 }
+
+/// Sets FS base, which nothing of the program uses.
+pub fn set_fs_base(base: u64) {
+    // SAFETY: this code does not use FS; FSGSBASE is on, as 0002-kernel-abi.md says.
+    unsafe { asm!("wrfsbase {}", in(reg) base, options(nostack, nomem)) };
+}
+
+/// FS base.
+#[must_use]
+pub fn fs_base() -> u64 {
+    let base;
+    // SAFETY: as in `set_fs_base`.
+    unsafe { asm!("rdfsbase {}", out(reg) base, options(nostack)) };
+    base
+}

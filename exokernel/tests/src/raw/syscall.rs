@@ -97,6 +97,24 @@ pub fn dispatcher(environment: Slot, parameters: &DispatcherParameters) -> Resul
     unsafe { serix_sys::environment::dispatcher_create(environment, parameters) }
 }
 
+/// As [`dispatcher`], with parameters that stand at an address, where another core may change them.
+///
+/// # Errors
+/// As `DispatcherCreate`.
+///
+/// # Panics
+/// If it is the test's own environment.
+pub fn dispatcher_at(environment: Slot, parameters: u64) -> Result<u64, Error> {
+    assert!(!super::guard::is_own_environment(environment), "parameters that may be anything");
+    // SAFETY: as in `dispatcher`; the kernel reads, wherever that is, and writes nothing.
+    unsafe {
+        serix_sys::raw::native(
+            Call::DispatcherCreate,
+            [environment.0.into(), parameters, 0, 0, 0, 0],
+        )
+    }
+}
+
 /// Makes a native call that does not exist; its status.
 ///
 /// # Panics

@@ -1,6 +1,7 @@
 //! The table: one file for each row of docs/testing.md.
 
 mod bad_input;
+mod cores;
 mod files;
 mod fork;
 mod isolation;
@@ -12,6 +13,7 @@ mod programs;
 mod stdio;
 mod terminal;
 
+pub(super) use self::cores::{limit as soak_limit, soak};
 use super::Test;
 
 /// All tests, in the order in which they are started.
@@ -26,6 +28,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Test> {
         programs::TESTS,
         fork::TESTS,
         isolation::TESTS,
+        cores::TESTS,
         paths::TESTS,
         bad_input::TESTS,
     ];
