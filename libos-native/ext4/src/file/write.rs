@@ -74,7 +74,8 @@ impl<D: BlockDevice> Ext4<D> {
         let body = node.body.read().await;
         // The last page may reach over the largest size although its bytes do not.
         self.check_size(&body, (end - per_page) * self.disk.block_size() as u64)?;
-        self.reserve_map(&node, &body, count * per_page).await?;
+        let cuts = self.note_cuts(&node, &body, start, end).await?;
+        self.reserve_map(&node, &body, count * per_page + cuts).await?;
         let mut at = start;
         while at < end.min(END) {
             let run = self.map(&body, at as u32).await?.up_to(end);
@@ -84,6 +85,20 @@ impl<D: BlockDevice> Ext4<D> {
             }
         }
         Ok(())
+    }
+
+    /// Notes which of these blocks lie in unwritten extents, which writing to them cuts; how many extents more there may be.
+    async fn note_cuts(&self, node: &Node, body: &Inode, start: u64, end: u64) -> Result<u64> {
+        let (mut at, mut cuts) = (start, 0);
+        while at < end.min(END) {
+            let run = self.map(body, at as u32).await?.up_to(end);
+            if matches!(run.state, State::Unwritten(_)) {
+                node.reservation.lock().cut(at, run.end());
+                cuts += 2;
+            }
+            at = run.end();
+        }
+        Ok(cuts)
     }
 
     /// Whether [`Self::prepare_write`] has nothing left to do, as far as that is known at once.
@@ -96,12 +111,12 @@ impl<D: BlockDevice> Ext4<D> {
 
     /// Reserves what the map may take when `blocks` new ones are entered.
     async fn reserve_map(&self, node: &Node, body: &Inode, blocks: u64) -> Result<()> {
-        let (promised, ranges, before) = {
+        let (extents, ranges, before) = {
             let reservation = node.reservation.lock();
-            (reservation.promised(), reservation.ranges() + 1, reservation.map)
+            (reservation.extents(), reservation.ranges() + 1, reservation.map)
         };
         // Most files are small: at worst each block is an extent of its own.
-        if self.fits_root(body, promised + blocks) {
+        if self.fits_root(body, extents + blocks) {
             return Ok(());
         }
         let needed = self.map_growth(body, RUNS_PER_STEP as u64, blocks)

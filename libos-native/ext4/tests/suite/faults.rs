@@ -1,8 +1,8 @@
 //! Full disks, failing requests, short memory.
-use crate::common::{MODERN, Mounted, check_clean, long, mkfs, options, plain};
+use crate::common::{MODERN, Mounted, check_clean, long, mkfs, options, pages_of, plain};
 use crate::model::{Outcome, Pair};
 use serix_block::host::{FaultyDisk, MemoryDisk, block_on, run_all};
-use serix_ext4::{Error, Ext4, FileKind};
+use serix_ext4::{AllocateMode, Error, Ext4, FileKind};
 use std::cell::Cell;
 
 type Disk = FaultyDisk<MemoryDisk>;
@@ -192,6 +192,35 @@ fn each_allocation_fails_in_turn() {
         block_on(mounted.0.unmount()).expect("unmount");
         check_clean(&image_of(&memory));
     }
+}
+
+/// Writing in the midst of preallocated space cuts an extent in up to three: what the map needs for it is promised beforehand.
+#[test]
+fn preallocated_pages_that_were_prepared_are_written_on_a_full_disk() {
+    let memory = MemoryDisk::new(mkfs(16, MODERN));
+    let (_, mounted) = mount_faulty(&memory);
+    let inode = mounted.create(2, "file", FileKind::Regular).expect("create");
+    let mode = AllocateMode::Reserve { keep_size: false };
+    block_on(mounted.0.fallocate(inode, mode, 0, 256 * 4096)).expect("fallocate");
+    let ballast = Ballast::new(&mounted);
+    ballast.take_all();
+    let indices: Vec<u64> = (0..60).map(|index| 4 * index + 1).collect();
+    for index in &indices {
+        while block_on(mounted.0.prepare_write(inode, *index, 1)).is_err() {
+            assert!(ballast.give(), "page {index} cannot be prepared at all");
+        }
+        ballast.take_all();
+    }
+    assert_eq!(ballast.free(), 0, "the disk is not quite full");
+    let page = pages_of(&[7; 4096]);
+    let runs = indices.iter().map(|index| (*index, &page[..]));
+    block_on(mounted.0.write_runs(inode, runs, 256 * 4096)).expect("what was prepared");
+    let bytes = mounted.read(inode, 4096, 4 * 4096).expect("read");
+    assert!(
+        bytes[..4096].iter().all(|byte| *byte == 7) && bytes[4096..].iter().all(|byte| *byte == 0)
+    );
+    block_on(mounted.0.unmount()).expect("unmount");
+    check_clean(&image_of(&memory));
 }
 
 /// Removes everything below a directory but `lost+found`.
