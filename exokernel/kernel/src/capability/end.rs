@@ -97,9 +97,7 @@ impl Kernel {
 
     /// Goes on destroying a stopped domain and those that it made, the youngest first; false when only the domain itself is left.
     pub(crate) fn domain_end_step(&mut self, index: u32) -> Result<bool, Error> {
-        let mut at = self.resources.domains.get(index).and_then(|domain| domain.descent);
-        at = at.filter(|at| self.resources.domains.get(*at).is_some_and(|domain| !domain.runs()));
-        let mut at = at.unwrap_or(index);
+        let mut at = self.youngest_ending(index);
         for _ in 0..GENERATIONS_PER_STEP {
             match self.own_end_step(at)? {
                 Step::More => break,
@@ -120,6 +118,13 @@ impl Kernel {
             domain.descent = (at != index).then_some(at);
         }
         Ok(true)
+    }
+
+    /// Where the end of a domain goes on: at the descendant that the last step came to, unless another has ended that meanwhile.
+    fn youngest_ending(&self, index: u32) -> u32 {
+        let known = self.resources.domains.get(index).and_then(|domain| domain.descent);
+        let ends = |at: &u32| self.resources.domains.get(*at).is_some_and(|domain| !domain.runs());
+        known.filter(ends).filter(|at| self.is_ancestor(index, *at)).unwrap_or(index)
     }
 
     /// One step in the end of a domain's own objects.
