@@ -36,7 +36,7 @@ pub(super) fn run(
     let limit = if long { LONG_LIMIT } else { LIMIT };
     let mut cargo = command.spawn().context("cannot start cargo")?;
     let stdout = cargo.stdout.take().context("cargo has no standard output")?;
-    let reader = std::thread::spawn(move || read(stdout));
+    let reader = std::thread::spawn(move || read(stdout, |line| println!("{line}")));
     let status = wait(&mut cargo, start, limit)?;
     let Some(status) = status else {
         let text = format!("no end after {} minutes", limit.as_secs() / 60);
@@ -81,7 +81,7 @@ struct Counts {
 
 /// Shows the lines that say something and counts those with results. What tests that passed have printed
 /// stands behind `successes:`.
-fn read(stdout: impl Read) -> Counts {
+fn read(stdout: impl Read, mut show: impl FnMut(&str)) -> Counts {
     let mut counts = Counts::default();
     let mut is_success = false;
     for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
@@ -98,7 +98,7 @@ fn read(stdout: impl Read) -> Counts {
         }
         counts.skipped.extend(skip(&line).filter(|_| is_success));
         if !is_success && is_shown(&line) {
-            println!("{line}");
+            show(&line);
         }
     }
     counts
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(results(line), Some((12, 3)));
         assert_eq!(results("test a ... ok"), None);
         let text = format!("running 2 tests\ntest a ... ok\n{line}\n{line}\n");
-        let counts = read(text.as_bytes());
+        let counts = read(text.as_bytes(), |_| {});
         assert_eq!((counts.passed, counts.failed), (24, 6));
     }
 
@@ -147,7 +147,7 @@ mod tests {
         let text = "test a ... ok\n\nsuccesses:\n\n---- a stdout ----\nSKIP a: no OVMF\n\nsuccesses:\n    a\n\n\
                     failures:\n\n---- b stdout ----\nSKIP b: not so\n\n\
                     test result: FAILED. 1 passed; 1 failed; 0 ignored\n";
-        let counts = read(text.as_bytes());
+        let counts = read(text.as_bytes(), |_| {});
         assert_eq!((counts.passed, counts.failed), (1, 1));
         assert_eq!(counts.skipped, [("a".to_owned(), "no OVMF".to_owned())]);
     }
