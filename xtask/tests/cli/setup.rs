@@ -1,10 +1,10 @@
 //! Set-up on hosts that lack something: one line that says what, the command that installs it, and
 //! status 125. The hosts are folders that stand for PATH; the user is an unprivileged one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::support::{Bench, Output, finish};
+use super::support::{Bench, Output, copy_program, finish};
 
 const NOBODY: &str = "65534";
 
@@ -22,7 +22,7 @@ impl Host {
         let folder = bench.file("target/debug");
         std::fs::create_dir_all(&folder).unwrap();
         let xtask = folder.join("xtask");
-        std::fs::copy(env!("CARGO_BIN_EXE_xtask"), &xtask).unwrap();
+        copy_program(Path::new(env!("CARGO_BIN_EXE_xtask")), &xtask);
         let host = Self { bench, xtask };
         std::fs::create_dir(host.bench.file("host")).unwrap();
         host.script(manager, "echo \"$0 $*\" >> \"$SERIX_TEST_BENCH/called\"; exit 1");
@@ -33,8 +33,10 @@ impl Host {
     fn script(&self, name: &str, body: &str) -> &Self {
         use std::os::unix::fs::PermissionsExt;
         let path = self.bench.file("host").join(name);
-        std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let text = self.bench.file("host").join(format!("{name}.text"));
+        std::fs::write(&text, format!("#!/bin/sh\n{body}\n")).unwrap();
+        std::fs::set_permissions(&text, std::fs::Permissions::from_mode(0o755)).unwrap();
+        copy_program(&text, &path);
         self
     }
 

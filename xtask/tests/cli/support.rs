@@ -1,7 +1,7 @@
 //! What the tests of xtask's command line share.
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ impl Bench {
         let folder = bench.file("target/debug");
         std::fs::create_dir_all(&folder).unwrap();
         bench.xtask = folder.join("xtask");
-        std::fs::copy(env!("CARGO_BIN_EXE_xtask"), &bench.xtask).unwrap();
+        copy_program(Path::new(env!("CARGO_BIN_EXE_xtask")), &bench.xtask);
         bench
     }
 
@@ -150,4 +150,11 @@ pub(crate) fn random_bytes(count: usize) -> Vec<u8> {
         state.to_le_bytes()
     };
     std::iter::repeat_with(next).flatten().take(count).collect()
+}
+
+/// Puts a copy of a program at `place`. Another process writes it: were it this one, a test that starts a program just then would
+/// hand the open file down to it, and the copy could not be run ("text file busy").
+pub(crate) fn copy_program(program: &Path, place: &Path) {
+    let status = Command::new("cp").arg(program).arg(place).status().unwrap();
+    assert!(status.success(), "cannot copy {} to {}", program.display(), place.display());
 }
