@@ -33,6 +33,12 @@ pub struct CloneRequest {
 }
 
 impl CloneRequest {
+    /// What the new process's parent is sent when it ends; `own` is what the maker's parent is sent. One that has the maker's parent ends as
+    /// the maker does, whatever was asked for (clone(2), `CLONE_PARENT`; Linux kernel/fork.c, `copy_process`).
+    fn end_signal(&self, own: u32) -> u32 {
+        if self.has(linux::CLONE_PARENT) { own } else { self.exit_signal }
+    }
+
     const fn has(&self, flag: u32) -> bool {
         self.flags & flag as u64 != 0
     }
@@ -238,7 +244,7 @@ impl State {
             credentials: self.credentials.clone(),
             limits: self.limits,
             phase: Phase::Running,
-            exit_signal: request.exit_signal,
+            exit_signal: request.end_signal(self.exit_signal),
             report: None,
             name: self.name.clone(),
             executable: self.executable.clone(),
@@ -257,6 +263,15 @@ mod tests {
 
     fn check(flags: u32) -> Result<()> {
         CloneRequest { flags: flags.into(), ..CloneRequest::default() }.check()
+    }
+
+    #[test]
+    fn a_sibling_ends_with_the_signal_of_its_maker() {
+        let child = CloneRequest { exit_signal: 9, ..CloneRequest::default() };
+        assert_eq!(child.end_signal(17), 9);
+        // Its parent is not the maker's to kill.
+        let sibling = CloneRequest { flags: linux::CLONE_PARENT.into(), ..child };
+        assert_eq!(sibling.end_signal(17), 17);
     }
 
     #[test]
