@@ -85,6 +85,7 @@ impl Arguments {
             Call::DomainCreate,
             Call::EventCreate,
             Call::RingCreate,
+            Call::GateCreate,
         ];
         if makes.contains(&what) {
             self.slots[self.used % SLOTS] = value;
@@ -107,8 +108,13 @@ impl Arguments {
                 self.write_structures(what);
             }
             // Only to itself: another environment would run code that is not there.
-            Call::YieldTo if self.random.below(2) == 0 => values[0] = self.own[1],
+            // So would its other dispatchers, when they are yielded to, started, or called through a gate.
+            Call::YieldTo if self.random.below(2) == 0 => {
+                (values[0], values[1]) = (self.own[1], 0);
+            }
             Call::YieldTo => values[0] = 1000 + self.random.below(100),
+            Call::DispatcherStart => values[1] = 16 + self.random.below(100),
+            Call::GateCall => values[5] = 0,
             Call::Yield => {}
             _ => {}
         }
