@@ -166,6 +166,12 @@ impl Bench {
         self.finish(command, b"")
     }
 
+    /// Sends a signal to a process, by the shell: a small machine has no program for it.
+    pub(super) fn send(&self, signal: &str, process: u32) -> Result<()> {
+        let script = format!("kill -s {signal} {process}");
+        self.host("sh", &["-c".as_ref(), OsStr::new(&script)])?.expect("", 0)
+    }
+
     fn finish(&self, mut command: Command, input: &[u8]) -> Result<Ran> {
         let mut child = command.stdin(Stdio::piped()).spawn().context("cannot start a command")?;
         let (stdin, input) = (child.stdin.take(), input.to_vec());

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::support::{Bench, finish, random_bytes, wait_until};
+use super::support::{Bench, finish, random_bytes, send, wait_until};
 
 #[test]
 fn pipes_carry_bytes_and_the_status_is_the_programs() {
@@ -140,8 +140,7 @@ fn nothing_outlives_xtask() {
     for (signal, status) in [("KILL", None), ("TERM", Some(143)), ("INT", Some(130))] {
         let child = bench.command(&["--", "hang"]).stdin(Stdio::piped()).spawn().unwrap();
         wait_until("QEMU is there", || bench.machines() == 1);
-        let sent = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
-        assert!(sent.unwrap().success());
+        send(signal, child.id());
         let output = finish(child);
         assert_eq!(output.status, status, "{signal}: {}", output.errors);
         wait_until("QEMU is gone", || bench.machines() == 0);

@@ -192,7 +192,10 @@ fn too_little_disk_is_one_line() {
                   cp \"$2\" \"$1/target/debug/xtask\" && \
                   PATH=\"$1/host\" exec \"$1/target/debug/xtask\" run -- true";
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--map-root-user", "sh", "-c", script, "sh"]);
+    if !is_root() {
+        command.arg("--map-root-user");
+    }
+    command.args(["--mount", "sh", "-c", script, "sh"]);
     command.arg(host.bench.file("")).arg(env!("CARGO_BIN_EXE_xtask"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let output = finish(command.spawn().unwrap());

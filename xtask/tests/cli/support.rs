@@ -158,3 +158,9 @@ pub(crate) fn copy_program(program: &Path, place: &Path) {
     let status = Command::new("cp").arg(program).arg(place).status().unwrap();
     assert!(status.success(), "cannot copy {} to {}", program.display(), place.display());
 }
+
+/// Sends a signal to a process, by the shell: a small machine has no program for it.
+pub(crate) fn send(signal: &str, process: u32) {
+    let words = ["-c", "kill -s \"$0\" \"$1\"", signal, &process.to_string()];
+    assert!(Command::new("sh").args(words).status().unwrap().success(), "{signal} to {process}");
+}

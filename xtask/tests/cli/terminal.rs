@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::pty::Pty;
-use crate::support::{Bench, wait_until};
+use crate::support::{Bench, send, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -34,8 +34,7 @@ fn the_terminal_is_as_before_after_every_kind_of_end() {
     assert_eq!(pty.settings().unwrap(), before, "timeout");
     for (signal, status) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
         let (mut pty, before) = at_terminal(&bench, &["--", "hang"]);
-        let kill = ["-s", signal, &pty.id().to_string()].map(str::to_owned);
-        assert!(std::process::Command::new("kill").args(kill).status().unwrap().success());
+        send(signal, pty.id());
         assert_eq!(pty.end(LIMIT).unwrap(), Some(status), "{signal}: {}", pty.rest());
         assert_eq!(pty.settings().unwrap(), before, "{signal}");
     }

@@ -1,6 +1,6 @@
 //! Row 3: what is synced stays, and the file system is whole after a power-off.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
@@ -23,8 +23,8 @@ fn kill_after_sync(bench: Bench) -> Result<()> {
     let mut line = [0; 7];
     let read = stdout.read_exact(&mut line);
     if read.is_ok() {
-        let qemu = qemu_of(child.id())?.to_string();
-        bench.host("kill", &["-9".as_ref(), OsStr::new(&qemu)])?.expect("", 0)?;
+        let qemu = qemu_of(child.id())?;
+        bench.send("KILL", qemu)?;
     }
     let ran = wait(child, Duration::from_secs(60))?;
     ensure!(read.is_ok() && &line == b"synced\n", "no `synced`: {line:?}\n{ran}");

@@ -54,8 +54,8 @@ fn work_until_killed(bench: &Bench, options: &[&str], time: Duration) -> Result<
     let mut first = String::new();
     stdout.read_line(&mut first)?;
     std::thread::sleep(time);
-    let qemu = qemu_of(child.id())?.to_string();
-    bench.host("kill", &["-9".as_ref(), OsStr::new(&qemu)])?.expect("", 0)?;
+    let qemu = qemu_of(child.id())?;
+    bench.send("KILL", qemu)?;
     // A last line without its end is not told.
     let rest = stdout.lines().map_while(Result::ok).filter_map(|line| line.parse().ok());
     let last = rest.last().or_else(|| first.trim().parse().ok());

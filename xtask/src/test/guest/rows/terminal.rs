@@ -222,7 +222,7 @@ fn left_as_it_was(bench: Bench) -> Result<()> {
     ensure!(pty.end(LIMIT)? == Some(3), "{}", pty.rest());
     ensure!(pty.settings()? == before, "after exit: {}, not {before}", pty.settings()?);
     let mut pty = shell(&bench, 24, 80)?;
-    bench.host("kill", &[OsStr::new(&pty.id().to_string())])?.expect("", 0)?;
+    bench.send("TERM", pty.id())?;
     ensure!(pty.end(LIMIT)? == Some(143), "{}", pty.rest());
     ensure!(pty.settings()? == before, "after SIGTERM: {}, not {before}", pty.settings()?);
     Ok(())
