@@ -17,7 +17,7 @@ pub use fault::{FaultyDisk, Request};
 pub use file::FileDisk;
 pub use memory::MemoryDisk;
 pub use record::{Entry, RecordingDisk, replay};
-pub use run::{block_on, run_all};
+pub use run::{block_on, run_all, yield_once};
 
 /// A page in host memory.
 #[derive(Clone)]

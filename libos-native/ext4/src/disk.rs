@@ -8,7 +8,7 @@ use crate::wait;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use serix_block::{BlockDevice, BlockError, PAGE_SIZE, Page, SECTOR_SIZE};
 use spin::Mutex;
 
@@ -23,7 +23,11 @@ pub(crate) struct Disk<D: BlockDevice> {
     block_size: usize,
     spare: Mutex<Vec<D::Page>>,
     reserve: Mutex<Vec<D::Page>>,
-    unflushed: AtomicBool,
+    /// Writes that completed, counted.
+    written: AtomicU64,
+    /// So many of them are durable. Raised by whoever holds `flushing`.
+    durable: AtomicU64,
+    flushing: async_lock::Mutex<()>,
 }
 
 /// A transfer between pages and contiguous blocks.
@@ -50,7 +54,9 @@ impl<D: BlockDevice> Disk<D> {
             block_size,
             spare: Mutex::default(),
             reserve: Mutex::default(),
-            unflushed: AtomicBool::new(false),
+            written: AtomicU64::new(0),
+            durable: AtomicU64::new(0),
+            flushing: async_lock::Mutex::new(()),
         }
     }
 
@@ -125,8 +131,10 @@ impl<D: BlockDevice> Disk<D> {
         let outcome = match direction {
             Direction::Read => self.device.read(sector, count, offset, pages).await,
             Direction::Write => {
-                self.unflushed.store(true, Ordering::Release);
-                self.device.write(sector, count, offset, pages).await
+                let outcome = self.device.write(sector, count, offset, pages).await;
+                // Also if it failed: a part of it may be on its way.
+                self.written.fetch_add(1, Ordering::AcqRel);
+                outcome
             }
         };
         outcome.map_err(|cause| Error::Io { block: transfer.block, cause })
@@ -210,15 +218,30 @@ impl<D: BlockDevice> Disk<D> {
             && transfer.pages.len() < MAX_REQUEST
     }
 
+    /// How many writes have completed, for [`Self::flush_through`].
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
     /// Makes durable what was written, if anything was since the last flush.
     pub(crate) async fn flush(&self) -> Result<()> {
-        if !self.unflushed.swap(false, Ordering::AcqRel) {
+        self.flush_through(self.written()).await
+    }
+
+    /// Makes the first `wanted` writes durable. Who comes while a flush is under way, which may have begun before the
+    /// last of these writes completed, waits for it and shares the next one.
+    pub(crate) async fn flush_through(&self, wanted: u64) -> Result<()> {
+        let is_durable = || self.durable.load(Ordering::Acquire) >= wanted;
+        if is_durable() {
             return Ok(());
         }
-        let outcome = self.device.flush().await;
-        if outcome.is_err() {
-            self.unflushed.store(true, Ordering::Release);
+        let _turn = self.flushing.lock().await;
+        if is_durable() {
+            return Ok(());
         }
-        outcome.map_err(|cause| Error::Io { block: 0, cause })
+        let written = self.written();
+        self.device.flush().await.map_err(|cause| Error::Io { block: 0, cause })?;
+        self.durable.store(written, Ordering::Release);
+        Ok(())
     }
 }

@@ -106,9 +106,10 @@ impl<P: Page> Journal<P> {
         self.running.lock().transaction
     }
 
-    /// Whether nothing waits for a commit.
+    /// Whether nothing waits for a commit, or for the end of one.
     pub(crate) fn is_idle(&self) -> bool {
         let running = self.running.lock();
-        running.changes.buffers.is_empty() && running.changes.freed.is_empty()
+        let is_committed = running.committed.wrapping_add(1) == running.transaction;
+        is_committed && running.changes.buffers.is_empty() && running.changes.freed.is_empty()
     }
 }

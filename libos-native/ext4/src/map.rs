@@ -94,11 +94,30 @@ impl<D: BlockDevice> Ext4<D> {
         from: u64,
         to: u64,
     ) -> Result<Option<u64>> {
-        if inode.has(flags::EXTENTS) {
-            self.remove_extents(handle, budget, inode, from, to).await
-        } else {
-            self.remove_indirect(handle, inode, from, to).await
+        let has_extents = inode.has(flags::EXTENTS);
+        let mut at = from;
+        while at < to {
+            if handle.credits() < STEP_CREDITS {
+                return Ok(Some(at));
+            }
+            let run = self.map(inode, at as u32).await?.up_to(to);
+            at = run.end();
+            let (State::Written(physical) | State::Unwritten(physical)) = run.state else {
+                continue;
+            };
+            if has_extents {
+                self.cut(handle, budget, inode, run).await?;
+            } else {
+                self.clear_run(handle, inode, run).await?;
+            }
+            self.forget_contents(handle, inode, physical, run.len);
+            self.free_blocks(handle, physical, run.len as u32).await?;
+            inode.sectors = inode.sectors.saturating_sub(run.len * self.sectors_per_block());
         }
+        if has_extents {
+            self.collapse(handle, inode).await?;
+        }
+        Ok(None)
     }
 
     /// Blocks that the map may grow by when up to eight runs, one behind the other and of so many

@@ -17,21 +17,23 @@ impl<D: BlockDevice> Ext4<D> {
     /// `Io`; after a failure that made the file system read-only, that failure.
     pub async fn fsync(&self, number: u32, data_only: bool) -> Result<()> {
         self.check_alive()?;
+        let written = self.disk.written();
         let node = self.any_node(number).await?;
         let through = node.last_change(data_only);
         if is_before(self.journal.running.lock().committed, through) {
             self.commit(through).await?;
         }
-        self.flush().await
+        self.flush_through(written).await
     }
 
-    async fn flush(&self) -> Result<()> {
-        let outcome = self.disk.flush().await;
+    async fn flush_through(&self, written: u64) -> Result<()> {
+        let outcome = self.disk.flush_through(written).await;
         if let Err(error) = &outcome {
             // What the device lost is not known: nothing may be built on it.
             self.fail(*error);
         }
-        outcome
+        // Nor on what somebody else's flush lost meanwhile.
+        outcome.and_then(|()| self.check_alive())
     }
 
     /// Makes everything durable that was changed before this call.
@@ -40,10 +42,11 @@ impl<D: BlockDevice> Ext4<D> {
     /// As [`Self::fsync`].
     pub async fn sync(&self) -> Result<()> {
         self.check_alive()?;
+        let written = self.disk.written();
         if !self.journal.is_idle() {
             self.commit(self.journal.current()).await?;
         }
-        self.flush().await
+        self.flush_through(written).await
     }
 
     /// Ends the mount: everything durable, the log empty, the disk marked clean.

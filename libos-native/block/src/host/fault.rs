@@ -23,7 +23,8 @@ struct Plan {
 }
 
 /// A device that fails the n-th request, or all from the n-th on, and that answers each request
-/// only at the second poll, so that requests of several tasks interleave; clones share the plan.
+/// only at the second to fourth poll, so that requests of several tasks interleave and overtake one
+/// another; clones share the plan.
 #[derive(Clone)]
 pub struct FaultyDisk<D> {
     inner: D,
@@ -72,6 +73,9 @@ impl<D> FaultyDisk<D> {
         let number = self.plan.count.fetch_add(1, Ordering::SeqCst);
         let at = self.plan.fail_at.load(Ordering::SeqCst);
         let after = number > at && self.plan.fail_for_ever.load(Ordering::SeqCst);
+        for _ in 0..number % 3 {
+            yield_once().await;
+        }
         if number == at || after { Err(BlockError::Io) } else { Ok(()) }
     }
 }

@@ -14,8 +14,11 @@ pub enum Entry {
         /// Whole sectors.
         bytes: Vec<u8>,
     },
-    /// A flush that completed: every write before it is durable.
-    Flush,
+    /// A flush that completed: every write that had completed when it was asked for is durable.
+    Flush {
+        /// Entries of the log at that time.
+        before: usize,
+    },
     /// A mark that the test put there.
     Mark(u64),
 }
@@ -80,16 +83,21 @@ impl<D: BlockDevice<Page = HostPage>> BlockDevice for RecordingDisk<D> {
         Ok(())
     }
     async fn flush(&self) -> Result<(), BlockError> {
+        let before = self.log.lock().unwrap_or_else(PoisonError::into_inner).len();
         self.inner.flush().await?;
-        self.push(Entry::Flush);
+        self.push(Entry::Flush { before });
         Ok(())
     }
 }
 
-/// What a disk holds when the power fails after `log`: writes before the last flush are there;
-/// of the others, `fate(sector)` says for each sector how many of its bytes made it (0 to 512).
+/// What a disk holds when the power fails after `log`, the whole one or its beginning: what was flushed
+/// is there; of the rest, `fate(sector)` says for each sector how many of its bytes made it (0 to 512).
 pub fn replay(image: &mut [u8], log: &[Entry], mut fate: impl FnMut(u64) -> usize) {
-    let last_flush = log.iter().rposition(|entry| *entry == Entry::Flush).unwrap_or(0);
+    let flushed = |entry: &Entry| match entry {
+        Entry::Flush { before } => *before,
+        _ => 0,
+    };
+    let last_flush = log.iter().map(flushed).max().unwrap_or(0);
     for (index, entry) in log.iter().enumerate() {
         let Entry::Write { sector, bytes } = entry else { continue };
         for (number, content) in bytes.chunks(SECTOR_SIZE).enumerate() {

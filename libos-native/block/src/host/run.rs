@@ -55,7 +55,7 @@ pub fn run_all<'a>(futures: Vec<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>) 
 }
 
 /// Gives every other task a turn.
-pub(super) async fn yield_once() {
+pub async fn yield_once() {
     let mut yielded = false;
     core::future::poll_fn(|context| {
         if core::mem::replace(&mut yielded, true) {

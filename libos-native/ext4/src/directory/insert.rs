@@ -196,6 +196,25 @@ impl<D: BlockDevice> Ext4<D> {
         Ok(())
     }
 
+    /// Adds an index node, into which `fill` moves entries of a full one.
+    async fn append_node<R: Send>(
+        &self,
+        handle: &Handle<'_, D>,
+        budget: &Budget<'_, D>,
+        directory: &mut Inode,
+        full: &Level,
+        fill: impl FnOnce(&mut [u8], &mut [u8], u32) -> R + Send,
+    ) -> Result<(u32, R)> {
+        let kind = Kind::IndexNode(directory.seed);
+        let (logical, fresh) = self.append_block(handle, budget, directory, kind).await?;
+        let has_tail = self.rules.directory.has_tail;
+        let moved = handle.edit(&fresh, kind, |to| {
+            node::initialise(to, Role::Inner, has_tail);
+            handle.edit(&full.buffer, full.kind(directory.seed), |from| fill(from, to, logical))
+        });
+        Ok((logical, moved))
+    }
+
     /// Moves the upper half of a full index node to a new one.
     async fn split_index(
         &self,
@@ -205,16 +224,11 @@ impl<D: BlockDevice> Ext4<D> {
         above: &Level,
         full: &Level,
     ) -> Result<()> {
-        let kind = Kind::IndexNode(directory.seed);
-        let (logical, upper) = self.append_block(handle, budget, directory, kind).await?;
-        let has_tail = self.rules.directory.has_tail;
-        let key = handle.edit(&upper, kind, |to| {
-            node::initialise(to, Role::Inner, has_tail);
-            handle.edit(&full.buffer, kind, |bytes| {
-                let from = node::count(bytes, Role::Inner) / 2;
-                node::move_tail(bytes, Role::Inner, from, to)
-            })
-        });
+        let half = |from: &mut [u8], to: &mut [u8], _| {
+            let middle = node::count(from, Role::Inner) / 2;
+            node::move_tail(from, Role::Inner, middle, to)
+        };
+        let (logical, key) = self.append_node(handle, budget, directory, full, half).await?;
         handle.edit(&above.buffer, above.kind(directory.seed), |bytes| {
             node::insert(bytes, above.role, above.index + 1, key, logical);
         });
@@ -229,23 +243,16 @@ impl<D: BlockDevice> Ext4<D> {
         directory: &mut Inode,
         path: &Path,
     ) -> Result<()> {
-        let root = &path.levels[0];
         let levels = path.levels.len() as u8;
         if levels > self.max_index_levels() {
             return Err(Error::NoSpace);
         }
-        let kind = Kind::IndexNode(directory.seed);
-        let (logical, below) = self.append_block(handle, budget, directory, kind).await?;
-        let has_tail = self.rules.directory.has_tail;
-        handle.edit(&below, kind, |to| {
-            node::initialise(to, Role::Inner, has_tail);
-            handle.edit(&root.buffer, root.kind(directory.seed), |bytes| {
-                node::move_tail(bytes, Role::Root, 0, to);
-                node::collapse_root(bytes, logical);
-                node::set_levels(bytes, levels);
-            });
-        });
-        Ok(())
+        let all = |root: &mut [u8], to: &mut [u8], logical| {
+            node::move_tail(root, Role::Root, 0, to);
+            node::collapse_root(root, logical);
+            node::set_levels(root, levels);
+        };
+        self.append_node(handle, budget, directory, &path.levels[0], all).await.map(drop)
     }
 
     /// Makes the first block of a new directory.

@@ -1,5 +1,5 @@
 //! Indirect blocks (ext2, ext3): twelve direct pointers, then trees of one, two and three levels.
-use super::{Run, STEP_CREDITS, State};
+use super::{Run, State};
 use crate::allocator::Budget;
 use crate::cache::Buffer;
 use crate::error::{Error, Result};
@@ -165,32 +165,13 @@ impl<D: BlockDevice> Ext4<D> {
         Ok(())
     }
 
-    pub(super) async fn remove_indirect(
+    /// Clears the pointers of a run, which are in one node, and frees nodes that this empties.
+    pub(super) async fn clear_run(
         &self,
         handle: &Handle<'_, D>,
         inode: &mut Inode,
-        from: u64,
-        to: u64,
-    ) -> Result<Option<u64>> {
-        let mut at = from;
-        while at < to {
-            if handle.credits() < STEP_CREDITS {
-                return Ok(Some(at));
-            }
-            let run = self.map_indirect(inode, at as u32).await?.up_to(to);
-            at = run.end();
-            if let State::Written(physical) = run.state {
-                self.clear_run(handle, inode, run).await?;
-                self.forget_contents(handle, inode, physical, run.len);
-                self.free_blocks(handle, physical, run.len as u32).await?;
-                inode.sectors = inode.sectors.saturating_sub(run.len * self.sectors_per_block());
-            }
-        }
-        Ok(None)
-    }
-
-    /// Clears the pointers of a run, which are in one node, and frees nodes that this empties.
-    async fn clear_run(&self, handle: &Handle<'_, D>, inode: &mut Inode, run: Run) -> Result<()> {
+        run: Run,
+    ) -> Result<()> {
         let route = self.route(run.logical)?;
         let mut nodes = self.nodes_on(inode, &route).await?;
         for index in route.indices[route.levels]..route.indices[route.levels] + run.len as usize {

@@ -125,9 +125,10 @@ impl<D: BlockDevice> Ext4<D> {
         Ok(())
     }
 
-    /// Counts a directory's `..` in the directory above. Past the limit 1 stands for "many".
+    /// Counts a directory's `..` in the directory above. Past the limit, which [`Self::check_links`] lets nobody pass
+    /// who has no other way, 1 stands for "many".
     pub(super) fn count_link(&self, directory: &mut Inode) {
-        let many = directory.links == 1 || directory.links + 1 >= LINK_MAX;
+        let many = directory.links == 1 || directory.links >= LINK_MAX;
         directory.links = if many { 1 } else { directory.links + 1 };
     }
 

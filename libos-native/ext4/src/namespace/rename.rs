@@ -243,13 +243,18 @@ impl<D: BlockDevice> Ext4<D> {
         work: Exchange<'_>,
         (node, body): (&Arc<Node>, &mut Inode),
     ) -> Result<()> {
+        let kinds = (body.is(FileKind::Directory), work.body.is(FileKind::Directory));
+        match kinds {
+            (true, false) if directories.to.is_some() => self.check_links(directories.to())?,
+            (false, true) if directories.to.is_some() => self.check_links(&directories.from)?,
+            _ => {}
+        }
         let handle = self.begin(16).await?;
         let outcome = async {
             let (there, here) =
                 ((node.number, work.moved.kind), (work.node.number, work.entry.kind));
             self.retarget_entry(&handle, &directories.from, work.moved, here);
             self.retarget_entry(&handle, directories.to(), work.entry, there);
-            let kinds = (body.is(FileKind::Directory), work.body.is(FileKind::Directory));
             if directories.to.is_some() {
                 self.exchange_parents(&handle, rename, directories, kinds, (&*body, &*work.body))
                     .await?;

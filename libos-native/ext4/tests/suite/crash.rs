@@ -38,10 +38,10 @@ fn record(arguments: &[&str], size_mib: u64, seed: u64, syncs: usize) -> Recorde
 
 /// What the disk may hold after the log was cut at `cut`. The two sectors of the superblock live
 /// or die together: a torn one is for a test of its own, as no replay comes before it.
-fn cut_image(recorded: &Recorded, cut: usize, random: &mut Random) -> Vec<u8> {
-    let mut image = recorded.base.clone();
+pub(crate) fn cut_log(base: &[u8], log: &[Entry], cut: usize, random: &mut Random) -> Vec<u8> {
+    let mut image = base.to_vec();
     let mut superblock = 0;
-    replay(&mut image, &recorded.log[..cut], |sector| match (sector, random.below(5)) {
+    replay(&mut image, &log[..cut], |sector| match (sector, random.below(5)) {
         (2, fate) => {
             superblock = if fate < 3 { 0 } else { SECTOR_SIZE };
             superblock
@@ -54,6 +54,10 @@ fn cut_image(recorded: &Recorded, cut: usize, random: &mut Random) -> Vec<u8> {
     image
 }
 
+fn cut_image(recorded: &Recorded, cut: usize, random: &mut Random) -> Vec<u8> {
+    cut_log(&recorded.base, &recorded.log, cut, random)
+}
+
 /// The last state whose sync returned before the cut.
 fn last_synced(recorded: &Recorded, cut: usize) -> usize {
     let mut marks = recorded.log[..cut].iter().rev().filter_map(|entry| match entry {
@@ -64,7 +68,7 @@ fn last_synced(recorded: &Recorded, cut: usize) -> usize {
 }
 
 /// Mounts what a crash left, and unmounts it; answers the image.
-fn recover(image: Vec<u8>) -> Vec<u8> {
+pub(crate) fn recover(image: Vec<u8>) -> Vec<u8> {
     let disk = MemoryDisk::new(image);
     let fs = block_on(Ext4::mount(disk.clone(), options())).expect("mount after a crash");
     block_on(fs.unmount()).expect("unmount");

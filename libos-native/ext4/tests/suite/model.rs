@@ -593,21 +593,41 @@ fn run_set(set: &(&str, u64, &[&str], bool), steps: u64, seed: u64) {
     }
 }
 
-fn run_all(first: usize, step: usize) {
+fn run(name: &str) {
     let steps = if long() { 100_000 } else { 500 };
-    for (index, set) in SETS.iter().enumerate().skip(first).step_by(step) {
-        run_set(set, steps, 1000 + index as u64);
-    }
+    let index = SETS.iter().position(|set| set.0 == name).expect("a set of that name");
+    run_set(&SETS[index], steps, 1000 + index as u64);
 }
 
-#[test]
-fn random_operations_first_half() {
-    run_all(0, 2);
+/// A test for each set, so that long runs can be split and what failed is named.
+macro_rules! sets {
+    ($($test:ident $name:literal),* $(,)?) => {
+        $(#[test]
+        fn $test() {
+            run($name);
+        })*
+        #[test]
+        fn each_set_has_its_test() {
+            let names: Vec<_> = SETS.iter().map(|set| set.0).collect();
+            assert_eq!(names, [$($name),*]);
+        }
+    };
 }
 
-#[test]
-fn random_operations_second_half() {
-    run_all(1, 2);
+sets! {
+    set_modern "modern",
+    set_viewed "modern, viewed",
+    set_1k "1k",
+    set_2k "2k",
+    set_small_journal "small journal",
+    set_no_checksums "no checksums",
+    set_meta_bg "meta_bg",
+    set_no_journal "no journal",
+    set_no_index "no index",
+    set_small_inodes "small inodes",
+    set_ext3 "ext3",
+    set_ext2 "ext2",
+    set_ext2_bare "ext2 bare",
 }
 
 #[test]

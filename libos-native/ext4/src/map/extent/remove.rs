@@ -1,5 +1,5 @@
 //! Cutting extents out, and turning unwritten ones into written ones.
-use super::super::{Run, STEP_CREDITS, State};
+use super::super::{Run, State};
 use super::Path;
 use crate::allocator::Budget;
 use crate::error::{Error, Result};
@@ -11,35 +11,8 @@ use crate::layout::inode::Inode;
 use serix_block::BlockDevice;
 
 impl<D: BlockDevice> Ext4<D> {
-    pub(in crate::map) async fn remove_extents(
-        &self,
-        handle: &Handle<'_, D>,
-        budget: &Budget<'_, D>,
-        inode: &mut Inode,
-        from: u64,
-        to: u64,
-    ) -> Result<Option<u64>> {
-        let mut at = from;
-        while at < to {
-            if handle.credits() < STEP_CREDITS {
-                return Ok(Some(at));
-            }
-            let run = self.map(inode, at as u32).await?.up_to(to);
-            at = run.end();
-            let (State::Written(physical) | State::Unwritten(physical)) = run.state else {
-                continue;
-            };
-            self.cut(handle, budget, inode, run).await?;
-            self.forget_contents(handle, inode, physical, run.len);
-            self.free_blocks(handle, physical, run.len as u32).await?;
-            inode.sectors = inode.sectors.saturating_sub(run.len * self.sectors_per_block());
-        }
-        self.collapse(handle, inode).await?;
-        Ok(None)
-    }
-
     /// Takes a mapped run, which lies in one extent, out of the tree.
-    async fn cut(
+    pub(in crate::map) async fn cut(
         &self,
         handle: &Handle<'_, D>,
         budget: &Budget<'_, D>,
@@ -102,7 +75,11 @@ impl<D: BlockDevice> Ext4<D> {
     }
 
     /// While the root has one child whose entries fit it, they move up.
-    async fn collapse(&self, handle: &Handle<'_, D>, inode: &mut Inode) -> Result<()> {
+    pub(in crate::map) async fn collapse(
+        &self,
+        handle: &Handle<'_, D>,
+        inode: &mut Inode,
+    ) -> Result<()> {
         loop {
             let header = Header::parse(&inode.map.0);
             if header.depth == 0 || header.entries != 1 {
@@ -127,15 +104,11 @@ impl<D: BlockDevice> Ext4<D> {
         inode: &mut Inode,
         run: Run,
     ) -> Result<()> {
-        let State::Unwritten(physical) = run.state else {
-            return Err(Error::corrupt_inode("run is not unwritten", inode.number));
-        };
-        let (logical, len) = (run.logical, run.len as u32);
-        let written = Extent { logical, len, physical, unwritten: false };
-        let path = self.extent_path(inode, logical).await?;
+        let written = marked(inode, run, false)?;
+        let path = self.extent_path(inode, run.logical).await?;
         let leaf = path.leaf();
         let old = leaf.read(inode, |bytes| node::extent(bytes, leaf.index));
-        if old.logical != logical || old.len != len {
+        if old.logical != run.logical || u64::from(old.len) != run.len {
             self.cut(handle, budget, inode, run).await?;
             return self.insert_extent(handle, budget, inode, written).await;
         }
@@ -145,9 +118,7 @@ impl<D: BlockDevice> Ext4<D> {
         });
         Ok(())
     }
-}
 
-impl<D: BlockDevice> Ext4<D> {
     /// Marks the written run, of at most [`node::MAX_UNWRITTEN`] blocks, as unwritten.
     pub(crate) async fn mark_unwritten(
         &self,
@@ -156,14 +127,21 @@ impl<D: BlockDevice> Ext4<D> {
         inode: &mut Inode,
         run: Run,
     ) -> Result<()> {
-        let State::Written(physical) = run.state else {
-            return Err(Error::corrupt_inode("run is not written", inode.number));
-        };
-        let (logical, len) = (run.logical, run.len as u32);
+        let unwritten = marked(inode, run, true)?;
         self.cut(handle, budget, inode, run).await?;
-        let unwritten = Extent { logical, len, physical, unwritten: true };
         self.insert_extent(handle, budget, inode, unwritten).await
     }
+}
+
+/// The extent of a run that is to be marked; it must not be marked so already.
+fn marked(inode: &Inode, run: Run, unwritten: bool) -> Result<Extent> {
+    let (State::Written(physical) | State::Unwritten(physical)) = run.state else {
+        return Err(Error::corrupt_inode("a hole is marked", inode.number));
+    };
+    if matches!(run.state, State::Unwritten(_)) == unwritten {
+        return Err(Error::corrupt_inode("run is marked already", inode.number));
+    }
+    Ok(Extent { logical: run.logical, len: run.len as u32, physical, unwritten })
 }
 
 /// Joins an extent with the one before it, if they continue each other.
