@@ -37,7 +37,7 @@ struct Context<'a> {
 /// A check gives its complaints, one a line; none means that it passed.
 type Check = fn(&Context<'_>) -> Result<Vec<String>>;
 
-const CHECKS: [(&str, Check); 12] = [
+const CHECKS: [(&str, Check); 13] = [
     ("layers", layers::check),
     ("kernel-imports", direction::check),
     ("file-sizes", sizes::check),
@@ -48,6 +48,7 @@ const CHECKS: [(&str, Check); 12] = [
     ("clippy-host", tools::clippy_host),
     ("clippy-guest", tools::clippy_guest),
     ("clippy-linux", tools::clippy_linux),
+    ("kani", tools::kani),
     ("docs", tools::docs),
     ("links", places::documentation_links),
 ];

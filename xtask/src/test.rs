@@ -3,6 +3,7 @@
 mod bench;
 mod guest;
 mod host;
+mod miri;
 mod pty;
 mod tally;
 
@@ -38,6 +39,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "MINUTES", conflicts_with_all = ["host", "long", "filter"],
           value_parser = clap::value_parser!(u64).range(1..=1440))]
     soak: Option<u64>,
+    /// Instead of the tests: so many random native calls on one core, and as many on four
+    #[arg(long, value_name = "CALLS", conflicts_with_all = ["host", "long", "soak", "filter"],
+          value_parser = clap::value_parser!(u64).range(1..))]
+    fuzz: Option<u64>,
+    /// Instead of the tests: those of the kernel's algorithms in Miri, which needs a nightly toolchain
+    #[arg(long, conflicts_with_all = ["host", "guest", "long", "soak", "fuzz", "filter"])]
+    miri: bool,
     /// Only tests whose name holds this
     filter: Option<String>,
     /// Name the guest tests and run none
@@ -56,10 +64,20 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     let places = Places::find()?;
     let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
-    prepare(options, is_ci, &places)?;
     let mut tally = Tally::new(is_ci);
+    if options.miri {
+        host::miri(&places, !options.no_install, &mut tally)?;
+        println!("{}", tally.summary());
+        return Ok(tally.is_good());
+    }
+    prepare(options, is_ci, &places)?;
     if let Some(minutes) = options.soak {
         guest::soak(&places, &build_guest(&places)?, minutes, &mut tally)?;
+        println!("{}", tally.summary());
+        return Ok(tally.is_good());
+    }
+    if let Some(calls) = options.fuzz {
+        guest::fuzz(&places, &build_guest(&places)?, calls, &mut tally)?;
         println!("{}", tally.summary());
         return Ok(tally.is_good());
     }

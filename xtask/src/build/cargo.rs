@@ -48,6 +48,14 @@ impl<'a> Cargo<'a> {
         command
     }
 
+    /// A target folder of its own, for what is built with other flags.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub(crate) fn own_folder(&self, name: &str) -> Result<std::path::PathBuf> {
+        self.places.serix_folder(name)
+    }
+
     /// Builds `packages` for the guest.
     ///
     /// # Errors

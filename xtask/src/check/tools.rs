@@ -46,6 +46,14 @@ pub(super) fn clippy_linux(context: &Context<'_>) -> Result<Vec<String>> {
     complaints(context.cargo.command(&words).args(WARNINGS))
 }
 
+/// The harnesses for Kani compile; nothing here runs them. What is built so is built in a folder of its own.
+pub(super) fn kani(context: &Context<'_>) -> Result<Vec<String>> {
+    let mut command =
+        context.cargo.command(&["check", "--quiet", "--package", "serix-core", "--lib"]);
+    command.env("RUSTFLAGS", "--cfg kani -D warnings").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    complaints(command.env("CARGO_TARGET_DIR", context.cargo.own_folder("kani")?))
+}
+
 /// Documentation, with links that lead nowhere denied.
 pub(super) fn docs(context: &Context<'_>) -> Result<Vec<String>> {
     let words = ["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"];

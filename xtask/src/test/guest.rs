@@ -19,6 +19,9 @@ const WORKERS: usize = 2;
 /// For the run before the tests.
 const WARM_UP: Duration = Duration::from_secs(120);
 
+/// For random calls that are asked for by number, on one core or four: half a day.
+const FUZZ_LIMIT: Duration = Duration::from_secs(12 * 60 * 60);
+
 /// A test of the whole system.
 struct Test {
     /// Unique; the number is its row in docs/testing.md.
@@ -96,6 +99,21 @@ pub(super) fn soak(
         Err(error) => Verdict::Failed(format!("{error:#}")),
     };
     tally.add("soak", &verdict, start.elapsed());
+    Ok(())
+}
+
+/// So many random native calls on one core, and then on four.
+pub(super) fn fuzz(places: &Places, binaries: &Path, calls: u64, tally: &mut Tally) -> Result<()> {
+    let length = rows::FuzzLength { calls, seconds: u64::from(u32::MAX) };
+    for cores in [1, 4] {
+        let (name, start) = (format!("random calls, {cores} cores"), Instant::now());
+        let bench = Bench::new(places, binaries, &format!("fuzz-{cores}"), FUZZ_LIMIT)?;
+        let verdict = match rows::fuzz(&bench, cores, length) {
+            Ok(()) => Verdict::Passed,
+            Err(error) => Verdict::Failed(format!("{error:#}")),
+        };
+        tally.add(&name, &verdict, start.elapsed());
+    }
     Ok(())
 }
 

@@ -1,11 +1,12 @@
-//! The tests of crates: `cargo test` of the whole workspace.
+//! The tests of crates: `cargo test` of the whole workspace, then the models, which are built in their own way.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::miri;
 use super::tally::{Tally, Verdict};
 use crate::build::Cargo;
 use crate::places::Places;
@@ -14,8 +15,12 @@ use crate::places::Places;
 const LIMIT: Duration = Duration::from_secs(25 * 60);
 /// For the long runs.
 const LONG_LIMIT: Duration = Duration::from_secs(4 * 60 * 60);
+/// For building and running a model of a crate: every interleaving, or an interpreter.
+const MODEL_LIMIT: Duration = Duration::from_secs(20 * 60);
 /// What asks the suites for their long runs.
 const LONG: &str = "SERIX_LONG";
+/// The crate of the kernel's algorithms.
+const CORE: &str = "serix-core";
 
 /// Runs them, or the long runs of those that have some; what cargo says is shown as it comes.
 pub(super) fn run(
@@ -23,24 +28,50 @@ pub(super) fn run(
     (filter, long): (Option<&str>, bool),
     tally: &mut Tally,
 ) -> Result<()> {
-    let start = Instant::now();
     let words: &[&str] =
         if long { &["test", "--release", "-p", "serix-ext4"] } else { &["test", "--workspace"] };
     let mut command = Cargo::new(places).command(words);
-    // A test that cannot be run passes, and says `SKIP name: reason`.
-    command.arg("--no-fail-fast").args(filter).args(["--", "--show-output"]);
-    command.stdout(Stdio::piped());
+    command.arg("--no-fail-fast").args(filter);
     if long {
         command.env(LONG, "1");
+        return carry_out("host", command, LONG_LIMIT, tally);
     }
-    let limit = if long { LONG_LIMIT } else { LIMIT };
+    carry_out("host", command, LIMIT, tally)?;
+    carry_out("loom", loom(places, filter)?, MODEL_LIMIT, tally)
+}
+
+/// Waiting and signalling in every interleaving. All that it is built from is built in another way, so in a folder of its own.
+fn loom(places: &Places, filter: Option<&str>) -> Result<Command> {
+    let mut command =
+        Cargo::new(places).command(&["test", "--package", CORE, "--test", "watch_loom"]);
+    command.args(filter).env("CARGO_TARGET_DIR", places.serix_folder("loom")?);
+    command.env("RUSTFLAGS", "--cfg loom").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    Ok(command)
+}
+
+/// The tests of the kernel's algorithms in Miri, with few random cases each.
+pub(super) fn miri(places: &Places, install: bool, tally: &mut Tally) -> Result<()> {
+    if let Err(reason) = miri::ensure(install) {
+        tally.add("miri", &Verdict::Skipped(format!("{reason:#}")), Duration::ZERO);
+        return Ok(());
+    }
+    let mut command = miri::command(places)?;
+    command.args(["test", "--package", CORE, "--no-fail-fast"]);
+    carry_out("miri", command, LONG_LIMIT, tally)
+}
+
+/// Runs a command that tests, and counts what it says.
+fn carry_out(name: &str, mut command: Command, limit: Duration, tally: &mut Tally) -> Result<()> {
+    let start = Instant::now();
+    // A test that cannot be run passes, and says `SKIP name: reason`.
+    command.args(["--", "--show-output"]).stdout(Stdio::piped());
     let mut cargo = command.spawn().context("cannot start cargo")?;
     let stdout = cargo.stdout.take().context("cargo has no standard output")?;
     let reader = std::thread::spawn(move || read(stdout, |line| println!("{line}")));
     let status = wait(&mut cargo, start, limit)?;
     let Some(status) = status else {
         let text = format!("no end after {} minutes", limit.as_secs() / 60);
-        tally.add("host", &Verdict::Failed(text), start.elapsed());
+        tally.add(name, &Verdict::Failed(text), start.elapsed());
         return Ok(());
     };
     let counts = reader.join().unwrap_or_default();
@@ -50,7 +81,7 @@ pub(super) fn run(
     }
     if !status.success() && counts.failed == 0 {
         let text = format!("cargo test failed ({status}); what it said is above");
-        tally.add("host", &Verdict::Failed(text), start.elapsed());
+        tally.add(name, &Verdict::Failed(text), start.elapsed());
     }
     Ok(())
 }

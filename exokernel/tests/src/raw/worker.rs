@@ -41,7 +41,7 @@ mod word {
 
 global_asm!(
     r"
-.global serix_worker_fault, serix_worker_slice, serix_worker_restart, serix_worker_restart_end
+.global serix_worker_fault, serix_worker_slice, serix_worker_restart, serix_worker_restart_end, serix_worker_gate
 // Notes what happened in the worker's own page, then goes on at RECOVER, with all registers but rip as they were.
 serix_worker_fault:
     push rax
@@ -118,6 +118,19 @@ serix_worker_restart:
     ret
 serix_worker_restart_end:
     nop
+
+// The entry of a gate: replies with what it was called with. Whoever goes on after that lost what it did before the call, and
+// begins its job anew.
+serix_worker_gate:
+    mov r10, rcx
+    movabs rax, {GATE_REPLY}
+    syscall
+    mov dword ptr gs:[{DEPTH}], 0
+    mov dword ptr gs:[{DISABLED}], 0
+    mov rdi, gs:[{NUMBER}]
+    mov rsp, gs:[{STACK}]
+    call {main}
+    ud2
 ",
     NOTED = const word::NOTED,
     FAULTS = const word::FAULTS,
@@ -128,10 +141,14 @@ serix_worker_restart_end:
     DISABLED = const offset::UPCALLS_DISABLED,
     DEPTH = const offset::DEPTH,
     YIELD_TO = const (NATIVE_TAG as u64) << 32 | Call::YieldTo as u64,
+    NUMBER = const word::NUMBER,
+    main = sym main,
+    GATE_REPLY = const (NATIVE_TAG as u64) << 32 | Call::GateReply as u64,
     unexpected = sym unexpected,
 );
 
 unsafe extern "C" {
+    static serix_worker_gate: u8;
     static serix_worker_fault: u8;
     static serix_worker_slice: u8;
     static serix_worker_restart: u8;
@@ -347,6 +364,14 @@ impl Worker {
     pub fn is_done(&self) -> bool {
         let desk = &DESKS[self.desk];
         desk.done.load(Ordering::Acquire) == desk.begun.load(Ordering::Acquire)
+    }
+
+    /// Entry and stack for a gate into it, which replies at once with the words that it is called with. The far end of its own
+    /// stack serves: the upcall that a slice begins with needs a word there.
+    #[must_use]
+    pub fn gate(&self) -> (u64, u64) {
+        let stack = STACKS[self.desk].0.as_ptr_range().start.addr() as u64 + 64;
+        (address(&raw const serix_worker_gate), stack)
     }
 
     /// Waits until it has finished.

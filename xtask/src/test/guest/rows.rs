@@ -14,6 +14,7 @@ mod stdio;
 mod terminal;
 
 pub(super) use self::cores::{limit as soak_limit, soak};
+pub(super) use self::isolation::{Length as FuzzLength, fuzz};
 use super::Test;
 
 /// All tests, in the order in which they are started.

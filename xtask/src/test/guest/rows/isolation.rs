@@ -16,7 +16,12 @@ pub(super) const TESTS: &[Test] = &[
     Test { name: "6-rings", seconds: 120, body: |bench| native(&bench, "rings", 16) },
     Test { name: "6-restart", seconds: 300, body: restart },
     Test { name: "6-forged-tokens", seconds: 300, body: |bench| native(&bench, "forgery", 15) },
-    Test { name: "6-random-native-calls", seconds: 300, body: |bench| native(&bench, "fuzz", 2) },
+    Test { name: "6-random-native-calls", seconds: 300, body: |bench| fuzz(&bench, 1, Length::CI) },
+    Test {
+        name: "6-random-native-calls-on-four-cores",
+        seconds: 300,
+        body: |bench| fuzz(&bench, 4, Length::CI),
+    },
     Test { name: "6-hostile-session", seconds: 300, body: |bench| native(&bench, "hostile", 10) },
     Test { name: "6-upcalls", seconds: 120, body: |bench| native(&bench, "upcalls", 21) },
     Test { name: "6-vector-registers", seconds: 120, body: |bench| native(&bench, "vectors", 8) },
@@ -30,6 +35,38 @@ fn native(bench: &Bench, name: &str, passes: usize) -> Result<()> {
         bench.run(&["--manifest", manifest.to_str().context("a path in UTF-8")?], &[], b"")?;
     ran.expect("", 0)?;
     ensure!(lines(&ran, "FAIL ") == 0 && lines(&ran, "PASS ") >= passes, "{ran}\n{}", ran.log);
+    expect_whole_ledger(&ran)
+}
+
+/// How long random calls are made.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Length {
+    pub(in super::super) calls: u64,
+    /// Of the guest's clock.
+    pub(in super::super) seconds: u64,
+}
+
+impl Length {
+    /// Time decides.
+    const CI: Self = Self { calls: u64::MAX >> 8, seconds: 30 };
+}
+
+/// Random native calls on so many cores, with a player for each; the ledger is walked after each 10,000.
+pub(in super::super) fn fuzz(bench: &Bench, cores: u32, length: Length) -> Result<()> {
+    let text = std::fs::read_to_string(bench.source("exokernel/tests/manifests/fuzz.manifest"))?;
+    let text = text.replace("libos = fuzz\n", "libos = fuzz\ncores = all\n");
+    let Length { calls, seconds } = length;
+    let options =
+        format!("option = players={cores}\noption = calls={calls}\noption = seconds={seconds}\n");
+    let manifest = bench.file("manifest");
+    std::fs::write(&manifest, text + &options)?;
+    let manifest = manifest.to_str().context("a path in UTF-8")?;
+    let ran = bench.run(&["--smp", &cores.to_string(), "--manifest", manifest], &[], b"")?;
+    let is_told =
+        |line: &&str| ["SEED ", "calls: ", "WRONG "].iter().any(|start| line.starts_with(start));
+    ran.log.lines().filter(is_told).for_each(|line| println!("        {line}"));
+    ran.expect("", 0)?;
+    ensure!(lines(&ran, "FAIL ") == 0 && lines(&ran, "PASS ") >= 2, "{ran}\n{}", ran.log);
     expect_whole_ledger(&ran)
 }
 
