@@ -33,6 +33,8 @@ struct Cli {
 enum Command {
     #[command(display_name = "cargo xtask run")]
     Run(Box<run::Options>),
+    #[command(display_name = "cargo xtask image")]
+    Image(Box<image::command::Options>),
     #[command(display_name = "cargo xtask test")]
     Test(test::Options),
     #[command(display_name = "cargo xtask check")]
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run(options) => ExitCode::from(run::run(&options)),
+        Command::Image(options) => conclude(image::command::run(&options)),
         Command::Test(options) => conclude(test::run(&options)),
         Command::Check(options) => conclude(check::run(&options)),
         Command::Bench(options) => conclude(bench::run(&options)),

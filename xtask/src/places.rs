@@ -40,6 +40,11 @@ impl Places {
     pub(crate) fn guest_binaries(&self) -> PathBuf {
         self.target.join("x86_64-unknown-none").join("guest")
     }
+
+    /// Where cargo puts the loader for UEFI firmware.
+    pub(crate) fn uefi_binaries(&self) -> PathBuf {
+        self.target.join("x86_64-unknown-uefi").join("guest")
+    }
 }
 
 /// Makes a folder and all above it.

@@ -12,18 +12,22 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-pub(crate) use options::Options;
+pub(crate) use boot::{Boot, UEFI_LOADER, Wanted, programs};
+pub(crate) use manifest::{Surroundings, read as manifest};
+pub(crate) use options::{Options, System};
 use serix_manifest::Manifest;
 pub(crate) use terminal::lines;
 
-use crate::image::{self, Cached, Kept, Source};
+use crate::image::{self, Cached, Kept, Source, boot_disk};
 use crate::link::{Ends, Keys, Link};
-use crate::machine::{Accelerator, Drive, Follower, Machine, Qemu, RunFolder, write_header};
+use crate::machine::{Accelerator, Drive, Follower, Machine, Qemu, RunFolder, Start, write_header};
 use crate::places::{Places, create_folder};
 use crate::report::{Outcome, Progress, say};
 use crate::setup::{
-    Policy, RustPart, Tool, ensure, ensure_rust, ensure_space, find_busybox, qemu_version,
+    Limine, Policy, RustPart, Tool, ensure, ensure_rust, ensure_space, find_busybox, find_firmware,
+    qemu_version,
 };
+use options::BootBy;
 
 /// Set-up, guest programs, libOS, root image, machine.
 const STAGES: usize = 5;
@@ -59,7 +63,7 @@ struct Parts {
 fn attempt(options: &Options) -> Result<Outcome> {
     let (notices, inbox) = channel();
     watch::signals(notices.clone())?;
-    let mut progress = Progress::new(STAGES, options.verbose);
+    let mut progress = Progress::new(STAGES, options.system.verbose);
     let places = Places::find()?;
     let log = log_file(options, &places)?;
     let mut parts = prepare(options, &places, &log, &notices, &mut progress)?;
@@ -85,32 +89,39 @@ fn prepare(
     progress: &mut Progress,
 ) -> Result<Parts> {
     progress.stage("tools");
-    let manifest = manifest::read(options, places)?;
+    let wanted = terminal::is_wanted(options);
+    let kind = std::env::var("TERM").ok().filter(|_| wanted);
+    let surroundings = Surroundings { terminal: wanted, kind, disks: &options.disk };
+    let manifest = manifest(&options.system, &surroundings, places)?;
+    let limine = options.boot.is_limine().then(|| Limine::find(options.system.limine.as_deref()));
+    let limine = limine.transpose()?;
     let (qemu_path, version) = tools(options, places, progress)?;
     let folder = RunFolder::create(places)?;
-    let boot = boot::programs(options, places, &manifest, &folder, progress)?;
+    let parts = Wanted { words: &options.system.kernel_option, uefi: options.boot.needs_image() };
+    let into = folder.file("boot");
+    let boot = programs(&options.system, places, &manifest, &parts, &into, progress)?;
     progress.stage("root image");
     let root =
         if needs_root(options, &manifest) { Some(root(options, places, progress)?) } else { None };
     progress.stage("machine");
     let accelerator = Accelerator::choose(options.accel, options.icount, &qemu_path, &boot.loader)?;
+    let mut drives = drives(options, root.as_ref());
+    let start = start(options, boot, root.as_ref(), limine.as_ref(), &folder, &mut drives)?;
     let machine = Machine {
         board: options.machine,
         accelerator,
         memory: options.mem,
         cores: options.smp,
-        loader: boot.loader,
-        modules: boot.modules,
+        start,
         log: log.to_owned(),
         link: folder.file("link"),
-        drives: drives(options, root.as_ref()),
+        drives,
         monitor: options.monitor.clone(),
     };
     let arguments = machine.arguments();
     write_header(log, places, &version, &qemu_path, &arguments)?;
-    let follower = options.verbose.then(|| Follower::start(log)).transpose()?;
+    let follower = options.system.verbose.then(|| Follower::start(log)).transpose()?;
     progress.clear();
-    let wanted = terminal::is_wanted(options);
     let raw = if wanted { terminal::Raw::set()? } else { None };
     let terminal = wanted.then_some(Keys { have_chord: raw.is_some() });
     let link = Link::start(&machine.link, Ends::standard()?, terminal, notices)?;
@@ -118,16 +129,67 @@ fn prepare(
     Ok(Parts { qemu, link, _raw: raw, follower, _root: root, folder })
 }
 
+/// How the machine comes to the kernel: by QEMU's own loader of kernels, or by firmware from a boot disk, which then is the
+/// first of the drives.
+fn start(
+    options: &Options,
+    boot: Boot,
+    root: Option<&Root>,
+    limine: Option<&Limine>,
+    folder: &RunFolder,
+    drives: &mut Vec<Drive>,
+) -> Result<Start> {
+    if !options.boot.needs_image() {
+        return Ok(Start::Kernel { loader: boot.loader, modules: boot.modules });
+    }
+    ensure!(
+        !options.keep,
+        "--keep goes with --boot loader: firmware boots an image of the run's own"
+    );
+    let root = root.context("--boot: the manifest has no session with the first disk")?;
+    let image = folder.file("boot.img");
+    boot_disk::write(&boot, &root.image, limine, &image)?;
+    let firmware = match (options.boot, limine) {
+        (BootBy::LimineBios, Some(limine)) => {
+            ensure!(
+                limine.bios.is_some(),
+                "--boot limine-bios: Limine's limine-bios.sys is missing"
+            );
+            let missing = limine.install_bios_stage(&image, boot_disk::STAGE_PARTITION)?;
+            ensure!(
+                missing.is_none(),
+                "--boot limine-bios: there is no program `limine` in --limine or PATH"
+            );
+            None
+        }
+        (BootBy::Limine, Some(limine)) => {
+            ensure!(limine.uefi.is_some(), "--boot limine: Limine's BOOTX64.EFI is missing");
+            Some(find_firmware()?)
+        }
+        _ => Some(find_firmware()?),
+    };
+    drives[0] = Drive { image, throw_away: true };
+    Ok(Start::Firmware(firmware))
+}
+
 fn tools(options: &Options, places: &Places, progress: &mut Progress) -> Result<(PathBuf, String)> {
-    let policy = if options.no_install { Policy::Refuse } else { Policy::Install };
+    let system = &options.system;
+    let policy = if system.no_install { Policy::Refuse } else { Policy::Install };
     let mut wanted = vec![Tool::Qemu, Tool::E2fsprogs];
-    if options.rootfs.is_none() {
+    let mut parts = vec![RustPart::GuestTarget];
+    if system.rootfs.is_none() {
         wanted.push(Tool::Busybox);
+    }
+    if options.boot.needs_image() {
+        parts.push(RustPart::UefiTarget);
+    }
+    if matches!(options.boot, BootBy::Uefi | BootBy::Limine) {
+        wanted.push(Tool::Ovmf);
     }
     ensure_space(&places.target)?;
     ensure(&wanted, policy, progress)?;
-    if options.binaries.is_none() {
-        ensure_rust(&[RustPart::GuestTarget], &places.source, policy, progress)?;
+    if system.binaries.is_none() {
+        ensure_rust(&parts, &places.source, policy, progress)?;
     }
     qemu_version()
 }
@@ -141,18 +203,30 @@ struct Root {
 /// Whether some session uses the first disk. Without it further disks would have other names.
 fn needs_root(options: &Options, manifest: &Manifest) -> bool {
     let mut disks = manifest.sessions.iter().flat_map(|session| &session.disks);
-    options.keep || !options.disk.is_empty() || disks.any(|disk| disk.device == "disk0")
+    options.keep
+        || options.boot.needs_image()
+        || !options.disk.is_empty()
+        || disks.any(|disk| disk.device == "disk0")
 }
 
 fn root(options: &Options, places: &Places, progress: &mut Progress) -> Result<Root> {
-    let source = match &options.rootfs {
+    let image = root_image(&options.system, places, progress)?;
+    let kept = options.keep.then(|| Kept::open(places, &image, options.fresh)).transpose()?;
+    Ok(Root { image, kept })
+}
+
+/// The root image that the command line asks for.
+pub(crate) fn root_image(
+    system: &System,
+    places: &Places,
+    progress: &mut Progress,
+) -> Result<Cached> {
+    let source = match &system.rootfs {
         None => Source::Busybox(find_busybox()?),
         Some(path) if path.is_dir() => Source::Folder(path.clone()),
         Some(path) => Source::Image(path.clone()),
     };
-    let image = image::root_image(places, &source, &options.add, progress)?;
-    let kept = options.keep.then(|| Kept::open(places, &image, options.fresh)).transpose()?;
-    Ok(Root { image, kept })
+    image::root_image(places, &source, &system.add, progress)
 }
 
 fn drives(options: &Options, root: Option<&Root>) -> Vec<Drive> {

@@ -15,7 +15,8 @@ use anyhow::Result;
 use crate::build::{Cargo, guest_programs};
 use crate::places::Places;
 use crate::report::Progress;
-use crate::setup::{Policy, RustPart, Tool, ensure, ensure_rust, ensure_space};
+use crate::run::UEFI_LOADER;
+use crate::setup::{Policy, RustPart, Tool, ensure, ensure_rust, ensure_space, has_rust};
 use tally::Tally;
 
 /// Runs the tests
@@ -93,7 +94,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     Ok(tally.is_good())
 }
 
-/// What only the tests of the loader's UEFI front end need is installed for CI, where they may not be skipped.
+/// What only the tests of UEFI need is installed for CI, where they may not be skipped.
 fn prepare(options: &Options, is_ci: bool, places: &Places) -> Result<()> {
     let mut tools = vec![Tool::Qemu, Tool::E2fsprogs, Tool::Busybox, Tool::MuslGcc];
     let mut parts = vec![RustPart::GuestTarget, RustPart::LinuxTarget];
@@ -119,6 +120,10 @@ fn build_guest(places: &Places) -> Result<std::path::PathBuf> {
     cargo.build_guest(&Vec::from_iter(packages), false, &mut progress)?;
     let from = places.guest_binaries();
     let to = places.serix_folder("test-binaries")?;
+    if has_rust(RustPart::UefiTarget, &places.source) {
+        cargo.build_uefi("serix-boot", false, &mut progress)?;
+        replace(&places.uefi_binaries().join(UEFI_LOADER), &to.join(UEFI_LOADER))?;
+    }
     for program in programs.values().filter(|program| from.join(&program.file).exists()) {
         replace(&from.join(&program.file), &to.join(&program.file))?;
     }

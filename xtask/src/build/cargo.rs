@@ -74,6 +74,21 @@ impl<'a> Cargo<'a> {
         carry_out(command, &packages.join(", "), verbose, progress)
     }
 
+    /// Builds a package as a program for UEFI firmware.
+    ///
+    /// # Errors
+    /// What the compiler said has been printed.
+    pub(crate) fn build_uefi(
+        &self,
+        package: &str,
+        verbose: bool,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        let mut command = self.command(&["build", "--profile", "guest", "--package", package]);
+        command.args(["--target", RustPart::UEFI_TARGET]);
+        carry_out(command, package, verbose, progress)
+    }
+
     /// Builds a package for Linux, statically.
     ///
     /// # Errors

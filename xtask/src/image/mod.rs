@@ -1,9 +1,13 @@
 //! The root image: a tree of files, made into ext4 inside a GPT disk image.
 //!
-//! Owns the default tree, the image's layout, the cache of images by their inputs' hash and the
-//! image that `--keep` keeps. Invariant: the same inputs give the same bytes, whoever builds them.
+//! Owns the default tree, the image's layout, the cache of images by their inputs' hash, the
+//! image that `--keep` keeps, and the boot disk, which holds loader, kernel and root partition.
+//! Invariant: the same inputs give the same bytes, whoever builds them.
 
+pub(crate) mod boot_disk;
 mod cache;
+pub(crate) mod command;
+mod esp;
 mod ext4;
 mod gpt;
 mod keep;

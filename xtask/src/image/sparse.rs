@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -10,34 +11,44 @@ use rustix::io::Errno;
 
 /// Copies what `from` holds to `to`, from `offset` on; `to` exists and is longer, or is made.
 pub(super) fn copy(from: &Path, to: &Path, offset: u64) -> Result<()> {
-    copy_data(from, to, offset)
+    let length = from.metadata().map(|metadata| metadata.len());
+    let length = length.with_context(|| format!("cannot read {}", from.display()))?;
+    copy_part(from, 0..length, to, offset)
+}
+
+/// Copies what `from` holds in `part` to `to`, where the part begins at `offset`.
+pub(super) fn copy_part(from: &Path, part: Range<u64>, to: &Path, offset: u64) -> Result<()> {
+    copy_data(from, part, to, offset)
         .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
 }
 
-fn copy_data(from: &Path, to: &Path, offset: u64) -> io::Result<()> {
+fn copy_data(from: &Path, part: Range<u64>, to: &Path, offset: u64) -> io::Result<()> {
     let mut from = File::open(from)?;
     let mut to = File::options().write(true).create(true).truncate(false).open(to)?;
-    let length = from.metadata()?.len();
-    if to.metadata()?.len() < offset + length {
-        to.set_len(offset + length)?;
+    if to.metadata()?.len() < offset + (part.end - part.start) {
+        to.set_len(offset + (part.end - part.start))?;
     }
-    let mut at = 0;
-    while let Some((start, end)) = next_data(&from, at, length)? {
+    let mut at = part.start;
+    while let Some((start, end)) = next_data(&from, at, part.end)? {
         from.seek(SeekFrom::Start(start))?;
-        to.seek(SeekFrom::Start(offset + start))?;
+        to.seek(SeekFrom::Start(offset + (start - part.start)))?;
         io::copy(&mut (&mut from).take(end - start), &mut to)?;
         at = end;
     }
     to.flush()
 }
 
-/// The next stretch of data at or after `at`.
+/// The next stretch of data from `at` to `length`.
 fn next_data(file: &File, at: u64, length: u64) -> io::Result<Option<(u64, u64)>> {
     if at >= length {
         return Ok(None);
     }
     match rustix::fs::seek(file, Sparse::Data(at)) {
-        Ok(start) => Ok(Some((start, rustix::fs::seek(file, Sparse::Hole(start))?))),
+        Ok(start) if start >= length => Ok(None),
+        Ok(start) => {
+            let end = rustix::fs::seek(file, Sparse::Hole(start))?;
+            Ok(Some((start, end.min(length))))
+        }
         Err(Errno::NXIO) => Ok(None),
         // A file system that knows no holes.
         Err(Errno::INVAL) => Ok(Some((at, length))),

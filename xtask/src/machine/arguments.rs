@@ -37,6 +37,20 @@ impl Board {
     }
 }
 
+/// How a machine comes to the kernel.
+#[derive(Clone, Debug)]
+pub(crate) enum Start {
+    /// QEMU starts the loader as a multiboot kernel.
+    Kernel {
+        /// The loader.
+        loader: PathBuf,
+        /// Files for it; it knows each by its last component.
+        modules: Vec<PathBuf>,
+    },
+    /// Firmware boots the first disk: this one, or QEMU's BIOS.
+    Firmware(Option<PathBuf>),
+}
+
 /// All that a machine consists of.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
@@ -48,10 +62,8 @@ pub(crate) struct Machine {
     pub(crate) memory: u64,
     /// Cores.
     pub(crate) cores: u32,
-    /// The loader, started as a multiboot kernel.
-    pub(crate) loader: PathBuf,
-    /// Files for the loader; it knows each by its last component.
-    pub(crate) modules: Vec<PathBuf>,
+    /// How it comes to the kernel.
+    pub(crate) start: Start,
     /// Gets what the kernel writes to its serial line.
     pub(crate) log: PathBuf,
     /// Pipes of the link: this name with `.in` and `.out` after it.
@@ -81,11 +93,17 @@ impl Machine {
         all.words("-device virtio-serial-pci,max_ports=1,disable-legacy=on");
         all.words("-device virtconsole,chardev=link,nr=0");
         for (index, drive) in self.drives.iter().enumerate() {
-            all.drive(index, drive);
+            all.drive(index, drive, matches!(self.start, Start::Firmware(_)));
         }
-        all.option("-kernel", &[self.loader.as_os_str().as_bytes()]);
-        let modules: Vec<_> = self.modules.iter().map(|module| escaped(module)).collect();
-        all.option("-initrd", &[&modules.join(&b',')]);
+        match &self.start {
+            Start::Kernel { loader, modules } => {
+                all.option("-kernel", &[loader.as_os_str().as_bytes()]);
+                let modules: Vec<_> = modules.iter().map(|module| escaped(module)).collect();
+                all.option("-initrd", &[&modules.join(&b',')]);
+            }
+            Start::Firmware(Some(file)) => all.option("-bios", &[file.as_os_str().as_bytes()]),
+            Start::Firmware(None) => {}
+        }
         all.0
     }
 }
@@ -114,11 +132,13 @@ impl Arguments {
         }
     }
 
-    fn drive(&mut self, index: usize, drive: &Drive) {
+    fn drive(&mut self, index: usize, drive: &Drive, is_booted: bool) {
         let snapshot = if drive.throw_away { "on" } else { "off" };
         let form = format!("if=none,id=disk{index},format=raw,snapshot={snapshot},file=");
         self.option("-drive", &[form.as_bytes(), &escaped(&drive.image)]);
-        self.words(&format!("-device virtio-blk-pci,disable-legacy=on,drive=disk{index}"));
+        // With -kernel, no other device may take the first place.
+        let place = if is_booted { format!(",bootindex={index}") } else { String::new() };
+        self.words(&format!("-device virtio-blk-pci,disable-legacy=on,drive=disk{index}{place}"));
     }
 }
 
@@ -156,8 +176,10 @@ mod tests {
             accelerator: Accelerator::Counted,
             memory: 64 * MIB,
             cores: 1,
-            loader: "/a,b/loader".into(),
-            modules: vec!["/a,b/limine.conf".into(), "/a,b/init".into()],
+            start: Start::Kernel {
+                loader: "/a,b/loader".into(),
+                modules: vec!["/a,b/limine.conf".into(), "/a,b/init".into()],
+            },
             log: "/a,b/log".into(),
             link: "/a,b/link".into(),
             drives: vec![Drive { image: "/a,b/root.img".into(), throw_away: true }],

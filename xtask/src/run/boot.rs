@@ -8,36 +8,50 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serix_manifest::Manifest;
 
-use super::Options;
+use super::options::System;
 use crate::build::{Cargo, Lock, Program, guest_programs, program_name};
-use crate::machine::RunFolder;
 use crate::places::{Places, create_folder};
 use crate::report::Progress;
 
 /// Programs that every machine needs, as `(program, name for the loader)`.
 const LOADER: &str = "boot";
+/// File that cargo makes of the loader for UEFI firmware.
+pub(crate) const UEFI_LOADER: &str = "serix-boot.efi";
 const KERNEL: (&str, &str) = ("kernel", "kernel.elf");
 const INIT: &str = "init";
 const MANIFEST: &str = "manifest";
 const CONFIGURATION: &str = "limine.conf";
 
-/// The files for QEMU.
-pub(super) struct Boot {
-    pub(super) loader: PathBuf,
+/// Limine moves the kernel and its direct map about unless told not to; the kernel is linked for one place.
+const FIXED_PLACES: &str = "    kaslr: no\n    randomise_hhdm_base: no\n";
+
+/// The files for QEMU, or for an image.
+pub(crate) struct Boot {
+    pub(crate) loader: PathBuf,
     /// First the loader's configuration, then what it names.
-    pub(super) modules: Vec<PathBuf>,
+    pub(crate) modules: Vec<PathBuf>,
+    /// The loader for UEFI firmware, if that was asked for.
+    pub(crate) uefi_loader: Option<PathBuf>,
 }
 
-/// Builds the programs and puts them, the manifest and the configuration into `folder`.
-pub(super) fn programs(
-    options: &Options,
+/// What of the programs and their configuration depends on the machine.
+pub(crate) struct Wanted<'a> {
+    /// Words for the kernel.
+    pub(crate) words: &'a [String],
+    /// Whether the UEFI loader is needed too.
+    pub(crate) uefi: bool,
+}
+
+/// Builds the programs and puts them, the manifest and the configuration into the folder `into`.
+pub(crate) fn programs(
+    options: &System,
     places: &Places,
     manifest: &Manifest,
-    folder: &RunFolder,
+    wanted: &Wanted<'_>,
+    into: &Path,
     progress: &mut Progress,
 ) -> Result<Boot> {
-    let into = folder.file("boot");
-    create_folder(&into)?;
+    create_folder(into)?;
     let base = [LOADER, KERNEL.0, INIT];
     let libraries: BTreeSet<_> = manifest.sessions.iter().map(|one| one.libos.as_str()).collect();
     let known = known_programs(options, places)?;
@@ -55,6 +69,8 @@ pub(super) fn programs(
     build(options, places, &base, &known, progress)?;
     progress.stage("libOS");
     build(options, places, &Vec::from_iter(libraries.iter().copied()), &known, progress)?;
+    let uefi_loader =
+        wanted.uefi.then(|| uefi_loader(options, places, into, progress)).transpose()?;
     take(LOADER, "serix-boot")?;
     take(KERNEL.0, KERNEL.1)?;
     let mut modules = vec![INIT];
@@ -64,14 +80,33 @@ pub(super) fn programs(
     }
     std::fs::write(into.join(MANIFEST), manifest.to_string())?;
     modules.push(MANIFEST);
-    std::fs::write(into.join(CONFIGURATION), configuration(&modules, &options.kernel_option))?;
+    std::fs::write(into.join(CONFIGURATION), configuration(&modules, wanted.words))?;
     let names = [CONFIGURATION, KERNEL.1].into_iter().chain(modules);
     let modules = names.map(|name| into.join(name)).collect();
-    Ok(Boot { loader: into.join("serix-boot"), modules })
+    Ok(Boot { loader: into.join("serix-boot"), modules, uefi_loader })
+}
+
+/// Builds the loader for UEFI firmware and puts it into `into`.
+fn uefi_loader(
+    options: &System,
+    places: &Places,
+    into: &Path,
+    progress: &mut Progress,
+) -> Result<PathBuf> {
+    let from = match &options.binaries {
+        Some(folder) => folder.join(UEFI_LOADER),
+        None => {
+            Cargo::new(places).build_uefi("serix-boot", options.verbose, progress)?;
+            places.uefi_binaries().join(UEFI_LOADER)
+        }
+    };
+    let to = into.join("BOOTX64.EFI");
+    take(&from, &to)?;
+    Ok(to)
 }
 
 /// The guest programs there are, by name, with their packages.
-fn known_programs(options: &Options, places: &Places) -> Result<BTreeMap<String, Program>> {
+fn known_programs(options: &System, places: &Places) -> Result<BTreeMap<String, Program>> {
     let Some(folder) = &options.binaries else {
         return Ok(guest_programs(&Cargo::new(places).packages()?));
     };
@@ -83,7 +118,7 @@ fn known_programs(options: &Options, places: &Places) -> Result<BTreeMap<String,
 }
 
 fn build(
-    options: &Options,
+    options: &System,
     places: &Places,
     programs: &[&str],
     known: &BTreeMap<String, Program>,
@@ -112,7 +147,7 @@ fn take(from: &Path, to: &Path) -> Result<()> {
 /// An entry like that of the repository's `limine.conf`, with these modules and words for the kernel.
 fn configuration(modules: &[&str], words: &[String]) -> String {
     let mut text = format!(
-        "timeout: 0\n\n/Serix\n    protocol: limine\n    path: boot():/serix/{}\n",
+        "timeout: 0\n\n/Serix\n    protocol: limine\n    path: boot():/serix/{}\n{FIXED_PLACES}",
         KERNEL.1
     );
     // Writing to a string does not fail.

@@ -1,11 +1,13 @@
 //! The manifest of a run: given, or made up from the command line.
 
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use serix_manifest::{Access, Console, Disk, Manifest, Memory, Session};
 
-use super::{Options, ensure_exists, terminal};
+use super::ensure_exists;
+use super::options::System;
 use crate::image::{ROOT_PARTITION, partition_names};
 use crate::machine::commit;
 use crate::places::Places;
@@ -23,13 +25,27 @@ const ENVIRONMENT: [(&str, &str); 5] = [
     ("TERM", "dumb"),
 ];
 
+/// What of a manifest depends on the machine that it is for.
+pub(crate) struct Surroundings<'a> {
+    /// Whether the link may lead to a terminal.
+    pub(crate) terminal: bool,
+    /// The terminal's kind, where it is known.
+    pub(crate) kind: Option<String>,
+    /// Disks besides the first.
+    pub(crate) disks: &'a [PathBuf],
+}
+
 /// The manifest that the machine starts with.
-pub(super) fn read(options: &Options, places: &Places) -> Result<Manifest> {
+pub(crate) fn read(
+    options: &System,
+    surroundings: &Surroundings<'_>,
+    places: &Places,
+) -> Result<Manifest> {
     for path in options.rootfs.iter() {
         ensure_exists("--rootfs", path)?;
     }
     let mut manifest = match &options.manifest {
-        None => made_up(options, places)?,
+        None => made_up(options, surroundings, places)?,
         Some(file) => {
             let bytes = std::fs::read(file);
             let bytes =
@@ -38,7 +54,7 @@ pub(super) fn read(options: &Options, places: &Places) -> Result<Manifest> {
             parsed.map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?
         }
     };
-    if terminal::is_wanted(options) {
+    if surroundings.terminal {
         let on_link = manifest.sessions.iter_mut().filter(|session| session.console.link);
         on_link.for_each(|session| session.options.push(TERMINAL.to_owned()));
     }
@@ -51,12 +67,12 @@ pub(super) fn read(options: &Options, places: &Places) -> Result<Manifest> {
     }
 }
 
-fn made_up(options: &Options, places: &Places) -> Result<Manifest> {
+fn made_up(options: &System, surroundings: &Surroundings<'_>, places: &Places) -> Result<Manifest> {
     let mut session = Session::new("main", LIBOS, Memory::Rest);
     session.console = Console { link: true, log: true };
-    session.disks = disks(options)?;
-    session.program = program(options);
-    session.env = environment(options);
+    session.disks = disks(surroundings.disks)?;
+    session.program = program(options, surroundings);
+    session.env = environment(options, surroundings);
     // What `uname` tells. It is a word of the manifest, so that a commit builds nothing anew.
     session.options.push(format!("commit={}", commit(places).replace(' ', "-")));
     if options.strace {
@@ -65,24 +81,23 @@ fn made_up(options: &Options, places: &Places) -> Result<Manifest> {
     Ok(Manifest { sessions: vec![session] })
 }
 
-fn program(options: &Options) -> Vec<Vec<u8>> {
+fn program(options: &System, surroundings: &Surroundings<'_>) -> Vec<Vec<u8>> {
     if !options.program.is_empty() {
         return options.program.iter().map(|word| word.as_bytes().to_vec()).collect();
     }
     let mut shell = vec![b"/bin/sh".to_vec()];
-    if terminal::is_wanted(options) {
+    if surroundings.terminal {
         // A login shell reads /etc/profile.
         shell.push(b"-l".to_vec());
     }
     shell
 }
 
-fn environment(options: &Options) -> Vec<Vec<u8>> {
+fn environment(options: &System, surroundings: &Surroundings<'_>) -> Vec<Vec<u8>> {
     let given: Vec<&[u8]> = options.env.iter().map(|variable| variable.as_bytes()).collect();
     let is_given = |name: &str| given.iter().any(|variable| key(variable) == name.as_bytes());
     let defaults = ENVIRONMENT.iter().filter(|(name, _)| !is_given(name));
-    let kind = std::env::var("TERM").ok().filter(|_| terminal::is_wanted(options));
-    let value = |name: &str, value: &str| match (&kind, name) {
+    let value = |name: &str, value: &str| match (&surroundings.kind, name) {
         (Some(kind), "TERM") => format!("{name}={kind}"),
         _ => format!("{name}={value}"),
     };
@@ -102,7 +117,7 @@ fn key(variable: &[u8]) -> &[u8] {
 }
 
 /// The root partition of the first disk, and all partitions of the further ones.
-fn disks(options: &Options) -> Result<Vec<Disk>> {
+fn disks(further: &[PathBuf]) -> Result<Vec<Disk>> {
     let disk = |name: String, device: usize, partition: &str| Disk {
         name,
         device: format!("disk{device}"),
@@ -110,7 +125,7 @@ fn disks(options: &Options) -> Result<Vec<Disk>> {
         access: Access::ReadWrite,
     };
     let mut all = vec![disk("root".to_owned(), 0, ROOT_PARTITION)];
-    for (index, image) in options.disk.iter().enumerate() {
+    for (index, image) in further.iter().enumerate() {
         ensure_exists("--disk", image)?;
         let names = partition_names(image)?;
         ensure!(!names.is_empty(), "--disk: {} has no partitions", image.display());

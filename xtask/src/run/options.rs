@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::image::Addition;
 use crate::machine::{Board, Choice};
@@ -19,18 +19,14 @@ use crate::machine::{Board, Choice};
 /// q ends the machine (Ctrl-] twice types one Ctrl-]). Otherwise the program has three pipes.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// Bring a file or folder of the host into the root image (repeatable)
-    #[arg(long, value_name = "HOST:GUEST")]
-    pub(super) add: Vec<Addition>,
+    #[command(flatten)]
+    pub(super) system: System,
     /// Give the program a terminal even if standard input and output are not both one
     #[arg(long)]
     pub(super) tty: bool,
     /// Give it three pipes even if they are
     #[arg(long, conflicts_with = "tty")]
     pub(super) no_tty: bool,
-    /// Set an environment variable of the program (repeatable)
-    #[arg(long, value_name = "K=V", value_parser = variable)]
-    pub(super) env: Vec<OsString>,
     /// Number of cores
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(super) smp: u32,
@@ -40,30 +36,21 @@ pub(crate) struct Options {
     /// Chip set of the machine
     #[arg(long, value_enum, default_value_t)]
     pub(super) machine: Board,
+    /// How the kernel is started
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) boot: BootBy,
     /// What executes the guest's instructions
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     pub(super) accel: Choice,
     /// Count instructions: one tick of the TSC each, the same on every machine
     #[arg(long)]
     pub(super) icount: bool,
-    /// Root file system: a folder, an ext4 image, or a disk image with a partition serix-root
-    #[arg(long, value_name = "DIR|IMAGE")]
-    pub(super) rootfs: Option<PathBuf>,
     /// A further disk, written to: a raw image with a GUID partition table (repeatable)
     #[arg(long, value_name = "IMAGE")]
     pub(super) disk: Vec<PathBuf>,
-    /// Start the sessions of this manifest instead of one that is made up
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["env", "strace", "program"])]
-    pub(super) manifest: Option<PathBuf>,
     /// End the machine so many seconds after its start, with status 124; builds do not count
     #[arg(long, value_name = "S", value_parser = seconds)]
     pub(super) timeout: Option<f64>,
-    /// Show Linux calls and their results on standard error
-    #[arg(long)]
-    pub(super) strace: bool,
-    /// A word for the kernel: `check` walks the frame ledger at power-off, `panic` panics (repeatable)
-    #[arg(long, value_name = "WORD", value_parser = ["check", "panic"])]
-    pub(super) kernel_option: Vec<String>,
     /// Keep what the guest writes in target/serix/root.img, and find it next time
     #[arg(long)]
     pub(super) keep: bool,
@@ -76,21 +63,73 @@ pub(crate) struct Options {
     /// Write how the run ended to this file, as `xtask: KIND: …`
     #[arg(long, value_name = "FILE")]
     pub(super) status_file: Option<PathBuf>,
-    /// Show stages, the compiler's words and the kernel log on standard error
-    #[arg(short, long)]
-    pub(super) verbose: bool,
-    /// Install nothing; say what is missing
-    #[arg(long)]
-    pub(super) no_install: bool,
-    /// Build nothing; take the guest's programs from this folder
-    #[arg(long, value_name = "DIR")]
-    pub(super) binaries: Option<PathBuf>,
     /// Open QEMU's monitor at this socket, for `profile`
     #[arg(long, value_name = "SOCKET", hide = true)]
     pub(super) monitor: Option<PathBuf>,
+}
+
+/// `--boot`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BootBy {
+    /// By our own loader, which QEMU starts
+    #[default]
+    Loader,
+    /// By our own loader, from a disk that UEFI firmware boots
+    Uefi,
+    /// By the genuine Limine, from a disk that UEFI firmware boots
+    Limine,
+    /// By the genuine Limine, from a disk that a BIOS boots
+    LimineBios,
+}
+
+impl BootBy {
+    /// Whether the machine boots from a disk.
+    pub(super) fn needs_image(self) -> bool {
+        self != Self::Loader
+    }
+
+    /// Whether files of Limine's are needed.
+    pub(super) fn is_limine(self) -> bool {
+        matches!(self, Self::Limine | Self::LimineBios)
+    }
+}
+
+/// What a machine or a disk image is to hold.
+#[derive(Args, Debug)]
+pub(crate) struct System {
+    /// Bring a file or folder of the host into the root image (repeatable)
+    #[arg(long, value_name = "HOST:GUEST")]
+    pub(crate) add: Vec<Addition>,
+    /// Set an environment variable of the program (repeatable)
+    #[arg(long, value_name = "K=V", value_parser = variable)]
+    pub(crate) env: Vec<OsString>,
+    /// Root file system: a folder, an ext4 image, or a disk image with a partition serix-root
+    #[arg(long, value_name = "DIR|IMAGE")]
+    pub(crate) rootfs: Option<PathBuf>,
+    /// Folder of a Limine release: its BOOTX64.EFI takes the place of ours, and limine-bios.sys goes beside limine.conf
+    #[arg(long, value_name = "DIR")]
+    pub(crate) limine: Option<PathBuf>,
+    /// Start the sessions of this manifest instead of one that is made up
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["env", "strace", "program"])]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Show Linux calls and their results on standard error
+    #[arg(long)]
+    pub(crate) strace: bool,
+    /// A word for the kernel: `check` walks the frame ledger at power-off, `panic` panics (repeatable)
+    #[arg(long, value_name = "WORD", value_parser = ["check", "panic"])]
+    pub(crate) kernel_option: Vec<String>,
+    /// Show stages, the compiler's words and, in `run`, the kernel log on standard error
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Install nothing; say what is missing
+    #[arg(long)]
+    pub(crate) no_install: bool,
+    /// Build nothing; take the guest's programs from this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) binaries: Option<PathBuf>,
     /// Program of the guest and its arguments
     #[arg(last = true, value_name = "PROGRAM ARGS")]
-    pub(super) program: Vec<OsString>,
+    pub(crate) program: Vec<OsString>,
 }
 
 fn variable(text: &str) -> Result<OsString, String> {

@@ -4,6 +4,7 @@
 //! Invariant: nothing is installed before packages, size and command have been printed.
 
 mod install;
+mod limine;
 mod rust;
 mod space;
 mod tool;
@@ -11,9 +12,10 @@ mod tool;
 use anyhow::Result;
 
 pub(crate) use install::Policy;
-pub(crate) use rust::{RustPart, ensure_rust};
+pub(crate) use limine::Limine;
+pub(crate) use rust::{RustPart, ensure_rust, has_rust};
 pub(crate) use space::ensure_space;
-pub(crate) use tool::{Tool, find_busybox, find_e2fsprogs, qemu_version};
+pub(crate) use tool::{Tool, find_busybox, find_e2fsprogs, find_firmware, qemu_version};
 
 use crate::report::Progress;
 

@@ -1,5 +1,6 @@
 //! Parts of the Rust toolchain that the pinned version needs.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -16,7 +17,7 @@ pub(crate) enum RustPart {
     GuestTarget,
     /// A C library for static Linux programs.
     LinuxTarget,
-    /// The same for the loader's UEFI front end; its tests alone need it.
+    /// The same for the loader's UEFI front end.
     UefiTarget,
     /// `cargo clippy`.
     Clippy,
@@ -28,11 +29,14 @@ impl RustPart {
     /// The target of static Linux programs.
     pub(crate) const LINUX_TARGET: &str = "x86_64-unknown-linux-musl";
 
+    /// The target of programs for UEFI firmware.
+    pub(crate) const UEFI_TARGET: &str = "x86_64-unknown-uefi";
+
     const fn rustup_words(self) -> &'static [&'static str] {
         match self {
             Self::GuestTarget => &["target", "add", "x86_64-unknown-none"],
             Self::LinuxTarget => &["target", "add", Self::LINUX_TARGET],
-            Self::UefiTarget => &["target", "add", "x86_64-unknown-uefi"],
+            Self::UefiTarget => &["target", "add", Self::UEFI_TARGET],
             Self::Clippy => &["component", "add", "clippy"],
             Self::Rustfmt => &["component", "add", "rustfmt"],
         }
@@ -44,7 +48,9 @@ impl RustPart {
             Self::LinuxTarget => {
                 sysroot.join("lib/rustlib").join(Self::LINUX_TARGET).join("lib").is_dir()
             }
-            Self::UefiTarget => sysroot.join("lib/rustlib/x86_64-unknown-uefi/lib").is_dir(),
+            Self::UefiTarget => {
+                sysroot.join("lib/rustlib").join(Self::UEFI_TARGET).join("lib").is_dir()
+            }
             Self::Clippy => sysroot.join("bin/cargo-clippy").exists(),
             Self::Rustfmt => sysroot.join("bin/rustfmt").exists(),
         }
@@ -85,10 +91,21 @@ pub(crate) fn ensure_rust(
     Ok(())
 }
 
+/// Whether the toolchain which builds the checkout at `source` has a part.
+pub(crate) fn has_rust(part: RustPart, source: &Path) -> bool {
+    sysroot(source).is_ok_and(|sysroot| part.is_in(&sysroot))
+}
+
 fn sysroot(source: &Path) -> Result<PathBuf> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc).args(["--print", "sysroot"]).current_dir(source).output();
-    let output = output.map_err(|_| anyhow!("no rustc in PATH; install Rust with rustup"))?;
+    // Also the working folder may be why a program cannot be started.
+    std::fs::read_dir(source)
+        .with_context(|| format!("the checkout {} cannot be entered", source.display()))?;
+    let output = Command::new(&rustc).args(["--print", "sysroot"]).current_dir(source).output();
+    let output = output.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => anyhow!("no rustc in PATH; install Rust with rustup"),
+        _ => anyhow!("cannot start {}: {error}", rustc.display()),
+    })?;
     ensure!(output.status.success(), "rustc does not say where it is");
     Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }

@@ -22,7 +22,7 @@ pub(crate) enum Tool {
     Busybox,
     /// `musl-gcc`, for the C program of the tests.
     MuslGcc,
-    /// UEFI firmware for QEMU, for the tests of the loader.
+    /// UEFI firmware for QEMU.
     Ovmf,
     /// `mformat` and `mcopy`, which make a volume for that firmware.
     Mtools,
@@ -89,10 +89,7 @@ impl Tool {
             Self::E2fsprogs => find_e2fsprogs().map(drop),
             Self::Busybox => find_busybox().map(drop),
             Self::MuslGcc => find_in_path("musl-gcc").context("no musl-gcc in PATH").map(drop),
-            Self::Ovmf => {
-                let found = FIRMWARE.iter().any(|file| Path::new(file).exists());
-                found.then_some(()).context("no UEFI firmware (OVMF)")
-            }
+            Self::Ovmf => find_firmware().map(drop),
             Self::Mtools => {
                 find_in_path("mformat").context("no mtools (mformat) in PATH").map(drop)
             }
@@ -112,7 +109,7 @@ fn find_system(name: &str) -> Option<PathBuf> {
     find_in_path(name).or_else(|| system().into_iter().find(|file| is_executable(file)))
 }
 
-fn is_executable(file: &Path) -> bool {
+pub(super) fn is_executable(file: &Path) -> bool {
     let mode =
         |metadata: std::fs::Metadata| metadata.is_file().then(|| metadata.permissions().mode());
     file.metadata().ok().and_then(mode).is_some_and(|mode| mode & 0o111 != 0)
@@ -144,6 +141,15 @@ fn version_in(text: &str) -> Option<(u32, u32)> {
     let rest = text.split_once("version ")?.1;
     let mut numbers = rest.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().ok());
     Some((numbers.next()??, numbers.next()??))
+}
+
+/// UEFI firmware for QEMU.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn find_firmware() -> Result<PathBuf> {
+    let found = FIRMWARE.iter().map(PathBuf::from).find(|file| file.exists());
+    found.context("no UEFI firmware (OVMF)")
 }
 
 /// The programs of e2fsprogs.

@@ -114,6 +114,18 @@ impl Bench {
         command
     }
 
+    /// Whether the loader for UEFI firmware was built for the tests.
+    pub(super) fn has_uefi_loader(&self) -> bool {
+        self.binaries.join(crate::run::UEFI_LOADER).exists()
+    }
+
+    /// `xtask image`: a disk image at `output`.
+    pub(super) fn image(&self, output: &Path, options: &[&str], program: &[&str]) -> Result<Ran> {
+        let mut command = self.xtask("image");
+        command.arg("--output").arg(output).args(options).arg("--").args(program);
+        self.finish(command, b"")
+    }
+
     /// `xtask bench`: all path lengths against their budgets.
     pub(super) fn measure(&self) -> Result<Ran> {
         self.finish(self.xtask("bench"), b"")

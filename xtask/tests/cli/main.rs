@@ -1,5 +1,6 @@
 //! The command line of xtask from outside.
 
+mod disk_image;
 mod image;
 #[path = "../../src/test/pty.rs"]
 mod pty;

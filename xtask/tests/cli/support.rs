@@ -62,10 +62,15 @@ impl Bench {
 
     /// `xtask run` with all but standard input decided. It installs nothing on the machine of the tests.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
+        self.xtask("run", words)
+    }
+
+    /// The same for another command of xtask's that builds nothing.
+    pub(crate) fn xtask(&self, name: &str, words: &[&str]) -> Command {
         let mut command = Command::new(&self.xtask);
         let path = std::env::var("PATH").unwrap();
         command
-            .args(["run", "--no-install", "--binaries"])
+            .args([name, "--no-install", "--binaries"])
             .arg(self.file("guest"))
             .args(words)
             .env("PATH", format!("{}:{path}", self.file("bin").display()))

@@ -1,6 +1,7 @@
 //! The table: one file for each row of docs/testing.md.
 
 mod bad_input;
+mod boot;
 mod cores;
 mod files;
 mod fork;
@@ -23,6 +24,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Test> {
         stdio::TESTS,
         terminal::TESTS,
         machine::TESTS,
+        boot::TESTS,
         files::TESTS,
         keep::TESTS,
         power_loss::TESTS,
