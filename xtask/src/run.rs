@@ -116,6 +116,7 @@ fn prepare(
         log: log.to_owned(),
         link: folder.file("link"),
         drives,
+        framebuffer: options.framebuffer,
         monitor: options.monitor.clone(),
     };
     let arguments = machine.arguments();

@@ -61,7 +61,7 @@ calls! {
     /// Maps frames: `requests` points to `count` (1 to 64) [`crate::map::MapRequest`]s. Returns how many were done; an
     /// error only if the first failed.
     Map = 9 (space, requests, count),
-    /// Maps `count` consecutive frames of a slot, from unit `first`, at consecutive pages. `flags` as in
+    /// Maps `count` consecutive frames of a slot, RAM's or a device's, from unit `first`, at consecutive pages. `flags` as in
     /// [`crate::map::MapFlags`]. Returns how many were done.
     MapRange = 10 (space, address, frames, first, count, flags),
     /// Removes the mappings of `count` pages from `address` on; absent ones count as done. Returns how many were done.
@@ -143,6 +143,16 @@ calls! {
     RecordSet = 41 (frames, unit, event, bits),
     /// Lets go of what the caller was asked for: the grant with this generation may be taken before its deadline.
     Surrender = 42 (generation),
+    /// From now on a signal of an interrupt line sets `bits` of `event` and masks the line, until `InterruptAcknowledge`. `event` =
+    /// none lets go of the line. Needs CONTROL. `Busy` if the line is bound through another grant.
+    InterruptBind = 43 (interrupt, event, bits),
+    /// Lets a line that is bound through this slot signal again. Of a line that signals by edges, what came meanwhile is lost:
+    /// look at the device after this call.
+    InterruptAcknowledge = 44 (interrupt),
+    /// Reads a byte from port `unit` of a slot. Needs READ.
+    PortRead = 45 (ports, unit),
+    /// Writes a byte to port `unit` of a slot. Needs WRITE. `Denied` if the value would reset the machine or change its addresses.
+    PortWrite = 46 (ports, unit, value),
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ impl MapFlags {
     pub const PRESENT: Self = Self(1);
     /// Writable.
     pub const WRITE: Self = Self(1 << 1);
+    /// Set by the kernel: the page is a device's. Caches do not keep it; the bits with 8 and 128 say how its writes go.
+    pub const DEVICE: Self = Self(1 << 4);
     /// Set by the CPU when the page is read.
     pub const ACCESSED: Self = Self(1 << 5);
     /// Set by the CPU when the page is written.

@@ -37,10 +37,32 @@ pub struct Resource {
     pub base: u64,
     /// Units.
     pub count: u64,
-    /// Device number for blocks and consoles, core for slices; else zero.
+    /// Device number for blocks and consoles, core for slices, for interrupts the ISA's number of the line; else zero.
     pub device: u32,
     /// For frames: how many at the end of the range the first domain itself uses (image, modules, account).
     pub in_use: u32,
+}
+
+/// How the picture lies in the first device frames, if the machine has a framebuffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[repr(C)]
+pub struct Framebuffer {
+    /// Pixels in a row; zero if there is no framebuffer.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Bytes from one row to the next.
+    pub pitch: u32,
+    /// Bits of a pixel.
+    pub bits_per_pixel: u16,
+    /// Bits of red, and the lowest one's number.
+    pub red: [u8; 2],
+    /// The same of green.
+    pub green: [u8; 2],
+    /// The same of blue.
+    pub blue: [u8; 2],
+    /// Zero.
+    pub reserved: u16,
 }
 
 /// A boot module, mapped read-only.
@@ -73,6 +95,8 @@ pub struct StartInfo {
     pub resources: [Resource; MAX_RESOURCES],
     /// Modules.
     pub modules: [Module; MAX_MODULES],
+    /// The framebuffer, whose frames are a resource of kind `DeviceFrames`.
+    pub framebuffer: Framebuffer,
 }
 
 const _: () = assert!(size_of::<StartInfo>() <= crate::PAGE_SIZE);

@@ -71,7 +71,7 @@ kinds! {
     Gate = 7,
     /// A word of bits to wait for.
     Event = 8,
-    /// An interrupt line.
+    /// An interrupt line; a unit is a pin of the machine's interrupt controllers, counted through all of them.
     Interrupt = 9,
     /// The kernel log and the link to the host.
     Console = 10,
@@ -79,6 +79,8 @@ kinds! {
     Subtree = 11,
     /// A transfer ring.
     Ring = 12,
+    /// I/O ports of a device; a unit is a port.
+    Ports = 13,
 }
 
 impl Kind {
@@ -86,7 +88,17 @@ impl Kind {
     #[inline]
     #[must_use]
     pub const fn is_exclusive(self) -> bool {
-        matches!(self, Self::Frames | Self::DeviceFrames | Self::Slices | Self::Blocks)
+        self.is_range() || matches!(self, Self::Interrupt)
+    }
+
+    /// Whether a capability of this kind may name part of what another names.
+    #[inline]
+    #[must_use]
+    pub const fn is_range(self) -> bool {
+        matches!(
+            self,
+            Self::Frames | Self::DeviceFrames | Self::Slices | Self::Blocks | Self::Ports
+        )
     }
 }
 

@@ -172,6 +172,16 @@ impl Resources {
         (self.domains.get(index)?.id == id).then_some(index)
     }
 
+    /// Where a frame has its entries in frame table and ledger: RAM's at its number, a device's behind them. What is neither is past
+    /// the end of both.
+    pub(crate) fn place(&self, kind: Kind, unit: u64) -> FrameNumber {
+        let frame = FrameNumber(u32::try_from(unit).unwrap_or(u32::MAX));
+        match kind {
+            Kind::DeviceFrames => self.frames.place_of(frame).unwrap_or(FrameNumber(u32::MAX)),
+            _ => frame,
+        }
+    }
+
     /// A frame of a domain's account, claimed for an object.
     pub(crate) fn take_object(&mut self, domain: u32) -> Option<OwnedFrame> {
         let account = &mut self.domains.get_mut(domain)?.account;

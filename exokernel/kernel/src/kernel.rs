@@ -4,6 +4,7 @@ use crate::cpu::dispatcher::Dispatcher;
 use crate::disk::Devices;
 use crate::disk::ring::Ring;
 use crate::domain::Resources;
+use crate::interrupt::Line;
 use crate::ipc::event::Event;
 use crate::ipc::gate::Gate;
 use crate::memory::environment::Environment;
@@ -58,6 +59,8 @@ pub(crate) struct Kernel {
     pub(crate) gates: Table<Gate>,
     pub(crate) rings: Table<Ring>,
     pub(crate) devices: Devices,
+    /// Interrupt lines that ring 3 may have, by vector.
+    pub(crate) lines: Vec<Line>,
     pub(crate) deadlines: Deadlines<'static>,
     /// The cores, by number.
     pub(crate) cores: Vec<Core>,

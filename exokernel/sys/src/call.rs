@@ -65,6 +65,14 @@ simple! {
     surrender = Surrender(generation) -> native;
     /// Makes frame `unit` of `slot` the domain's record; news signal `bits` of `event`.
     record_set = RecordSet(slot, unit, event, bits) -> native;
+    /// Signals of the line in `slot` set `bits` of `event`; none lets go of it.
+    interrupt_bind = InterruptBind(slot, event, bits) -> native;
+    /// Lets the line in `slot` signal again.
+    interrupt_acknowledge = InterruptAcknowledge(slot) -> native;
+    /// Reads a byte from port `unit` of `slot`.
+    port_read = PortRead(slot, unit) -> native;
+    /// Writes a byte to port `unit` of `slot`.
+    port_write = PortWrite(slot, unit, value) -> native;
     /// Makes an empty subtree in `domain`; the value is its slot.
     subtree_create = SubtreeCreate(domain) -> native;
     /// How many mappings frame `unit` of `slot` has.

@@ -13,6 +13,7 @@
 //! cores = 1                        # or all: cores that it runs on
 //! slices = 8                       # time slices on each of them
 //! disk root = disk0:serix-root rw  # NAME = DEVICE:PARTITION rw|ro
+//! device = keyboard                # framebuffer | keyboard: what a driver in the libOS needs
 //! console = link                   # link | log | link log | none
 //! program = "/bin/sh" "-c" "echo hi\n"
 //! env = "PATH=/bin"
@@ -20,7 +21,7 @@
 //! restart = never                  # never | on-failure
 //! ```
 //!
-//! `disk`, `env` and `option` may stand several times. `libos` and `memory` must be there; the
+//! `disk`, `device`, `env` and `option` may stand several times. `libos` and `memory` must be there; the
 //! others have the defaults of [`Session::new`].
 
 #![no_std]
@@ -67,6 +68,8 @@ pub struct Session {
     pub slices: u32,
     /// Extents that it gets, with unique names.
     pub disks: Vec<Disk>,
+    /// Devices that it drives, each once.
+    pub devices: Vec<Device>,
     /// What it may talk to.
     pub console: Console,
     /// Program and its arguments; empty if the libOS is all there is.
@@ -93,6 +96,7 @@ impl Session {
             cores: Cores::Count(1),
             slices: Self::SLICES_DEFAULT,
             disks: Vec::new(),
+            devices: Vec::new(),
             console: Console::default(),
             program: Vec::new(),
             env: Vec::new(),
@@ -131,6 +135,29 @@ pub struct Disk {
     pub partition: String,
     /// Rights on it.
     pub access: Access,
+}
+
+/// A device that a libOS may drive itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// `framebuffer`: the frames of the picture.
+    Framebuffer,
+    /// `keyboard`: ports and interrupts of the keyboard controller, with its mouse.
+    Keyboard,
+}
+
+impl Device {
+    /// Every device.
+    pub const ALL: [Self; 2] = [Self::Framebuffer, Self::Keyboard];
+
+    /// The manifest's word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Framebuffer => "framebuffer",
+            Self::Keyboard => "keyboard",
+        }
+    }
 }
 
 /// Rights on an extent.

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 
 use crate::text::{is_name, number, size, strings, without_comment};
 use crate::{
-    Access, Console, Cores, Disk, Error, Manifest, Memory, Restart, SESSIONS_MAX, Session, TEXT_MAX,
+    Access, Console, Cores, Device, Disk, Error, Manifest, Memory, Restart, SESSIONS_MAX, Session,
+    TEXT_MAX,
 };
 
 /// Reads a manifest.
@@ -43,7 +44,7 @@ pub fn parse(bytes: &[u8]) -> Result<Manifest, Error> {
 }
 
 const HEADER: &str = "a header `[session NAME]`";
-const KEY: &str = "KEY = VALUE with a key of libos, memory, cores, slices, disk NAME, console, program, \
+const KEY: &str = "KEY = VALUE with a key of libos, memory, cores, slices, disk NAME, device, console, program, \
                    env, option, restart";
 
 /// A session whose entries are being read.
@@ -103,6 +104,7 @@ fn entry(open: &mut Open, line: &str, number: usize) -> Result<(), Error> {
     let key_words: Vec<&str> = key.split_ascii_whitespace().collect();
     match key_words[..] {
         ["disk", name] => disk(open, name, value, number),
+        ["device"] => device(open, value, number),
         ["env"] => env(open, value, number),
         ["option"] => {
             let option = one_word(value, number)?;
@@ -158,6 +160,16 @@ fn disk(open: &mut Open, disk_name: &str, value: &str, number: usize) -> Result<
         partition: name(partition, number)?.into(),
         access,
     });
+    Ok(())
+}
+
+fn device(open: &mut Open, value: &str, number: usize) -> Result<(), Error> {
+    let found = Device::ALL.into_iter().find(|device| device.name() == value);
+    let found = found.ok_or_else(|| fault(number, "framebuffer or keyboard", value))?;
+    if open.session.devices.contains(&found) {
+        return Err(fault(number, "each device once in a session", value));
+    }
+    open.session.devices.push(found);
     Ok(())
 }
 

@@ -37,6 +37,9 @@ impl fmt::Display for Session {
         for disk in &self.disks {
             writeln!(f, "disk {disk}")?;
         }
+        for device in &self.devices {
+            writeln!(f, "device = {}", device.name())?;
+        }
         writeln!(f, "console = {}", self.console)?;
         if !self.program.is_empty() {
             let mut text = String::new();

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use serix_manifest::{
-    Access, Console, Cores, Disk, Manifest, Memory, Restart, SESSIONS_MAX, Session, TEXT_MAX, parse,
+    Access, Console, Cores, Device, Disk, Manifest, Memory, Restart, SESSIONS_MAX, Session,
+    TEXT_MAX, parse,
 };
 
 const EXAMPLE: &str = r##"
@@ -14,6 +15,8 @@ cores = all                      # or a number of cores
 slices = 4                       # time slices on each
 disk root = disk0:serix-root rw  # NAME = DEVICE:PARTITION
 disk data = disk1:data ro
+device = framebuffer
+device = keyboard
 console = link log
 program = "/bin/sh" "-c" "echo \"#hi\" \\ \x80\xFF\n\t" ""   # quoted
 env = "PATH=/bin"
@@ -40,6 +43,7 @@ fn example() -> Manifest {
             disk("root", "disk0", "serix-root", Access::ReadWrite),
             disk("data", "disk1", "data", Access::ReadOnly),
         ],
+        devices: vec![Device::Framebuffer, Device::Keyboard],
         console: Console { link: true, log: true },
         program: vec![
             b"/bin/sh".to_vec(),
@@ -77,6 +81,7 @@ fn errors_name_the_line_and_what_was_expected() {
         ("colour = red", "KEY = VALUE"),
         ("cores = 0", "`all` or a number of cores from 1, found `0`"),
         ("slices =", "a value after `=`"),
+        ("device = mouse", "framebuffer or keyboard, found `mouse`"),
         ("slices = 0", "a number of slices from 1, found `0`"),
         ("slices = -1", "a number of slices"),
         ("slices = 4294967296", "a number of slices"),
@@ -106,6 +111,7 @@ fn errors_name_the_line_and_what_was_expected() {
         assert!(message.contains(expected), "{text:?} gave {message:?}");
     }
     assert!(message(5, "disk r = d:p rw\ndisk r = d:q rw").contains("no other disk"));
+    assert!(message(5, "device = keyboard\ndevice = keyboard").contains("each device once"));
     assert!(message(5, "\n[session a]").contains("no other session"));
     assert!(message(4, "[session]").contains("[session NAME]"));
     assert!(message(4, "[session b").contains("[session NAME]"));
@@ -168,19 +174,29 @@ fn session() -> impl Strategy<Value = Session> {
     let console = any::<(bool, bool)>().prop_map(|(link, log)| Console { link, log });
     let restart = prop::sample::select(vec![Restart::Never, Restart::OnFailure]);
     let variable = word().prop_map(|value| [b"NAME=".as_slice(), &value].concat());
+    let devices = prop::sample::subsequence(Device::ALL.to_vec(), 0..=Device::ALL.len());
     let lists = (
         disks(),
+        devices,
         prop::collection::vec(word(), 0..4),
         prop::collection::vec(variable, 0..4),
         prop::collection::vec("[!$-~]{1,10}", 0..3),
     );
     let cores = prop_oneof![Just(Cores::All), (1_u32..).prop_map(Cores::Count)];
     (name(), 1_u64.., (cores, 1_u32..), console, restart, lists).prop_map(
-        |(libos, bytes, (cores, slices), console, restart, (disks, program, env, options))| {
+        |(
+            libos,
+            bytes,
+            (cores, slices),
+            console,
+            restart,
+            (disks, devices, program, env, options),
+        )| {
             Session {
                 cores,
                 slices,
                 disks,
+                devices,
                 console,
                 program,
                 env,

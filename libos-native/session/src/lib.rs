@@ -7,6 +7,8 @@
 //! [`DISPATCHER_ADDRESS`]; the information page at [`INFO_ADDRESS`].
 #![no_std]
 
+use serix_abi::start::Framebuffer;
+
 /// Top-level slot of session memory.
 pub const SESSION_TOP_SLOT: u64 = 254;
 /// Where a libOS image is linked; start of session memory.
@@ -46,6 +48,12 @@ pub enum Purpose {
     Log = 6,
     /// Slices of a core, for running domains of its own.
     Slices = 7,
+    /// A device's frames; `name` is the manifest's of the device.
+    DeviceFrames = 8,
+    /// An interrupt line; `name` says what signals: `keyboard` or `mouse`.
+    Interrupt = 9,
+    /// I/O ports; `name` is the manifest's of the device, and its tokens are in the order of their ports.
+    Ports = 10,
 }
 
 /// A token for the session to bind.
@@ -58,7 +66,7 @@ pub struct NamedToken {
     pub reserved: u32,
     /// Units (frames, sectors), for planning before the bind.
     pub count: u64,
-    /// NUL-padded name, for disks.
+    /// NUL-padded name, for disks and devices.
     pub name: [u8; 16],
     /// The token.
     pub token: [u8; 48],
@@ -83,6 +91,8 @@ pub struct SessionStart {
     pub manifest_size: u64,
     /// Tokens.
     pub tokens: [NamedToken; MAX_TOKENS],
+    /// How the picture lies in the device frames named `framebuffer`, if there are any.
+    pub framebuffer: Framebuffer,
 }
 
 const _: () = assert!(size_of::<SessionStart>() <= serix_abi::PAGE_SIZE);

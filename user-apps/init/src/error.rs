@@ -52,6 +52,10 @@ pub enum Reason {
     TooMany,
     /// `console` names a device that the machine does not have.
     NoConsole(&'static str),
+    /// `device` names one that the machine does not have.
+    NoSuchDevice(&'static str),
+    /// Another session has this device.
+    DeviceTaken(&'static str),
     /// A kernel call failed while the session was made.
     Kernel(&'static str, serix_sys::Error),
 }
@@ -96,8 +100,15 @@ impl fmt::Display for Reason {
                 write!(f, "partition `{name}` of `{device}` is given away already")
             }
             Self::LongName(name) => write!(f, "disk name `{name}` has more than 16 bytes"),
-            Self::TooMany => f.write_str("more disks and pieces of memory than fit a start block"),
+            Self::TooMany => {
+                f.write_str("more disks, devices and pieces of memory than fit a start block")
+            }
             Self::NoConsole(name) => write!(f, "this machine has no {name}"),
+            Self::NoSuchDevice("framebuffer") => {
+                f.write_str("this machine has no framebuffer (under xtask: `--framebuffer`)")
+            }
+            Self::NoSuchDevice(name) => write!(f, "this machine has no {name}"),
+            Self::DeviceTaken(name) => write!(f, "device `{name}` is given away already"),
             Self::Kernel(step, error) => write!(f, "cannot {step}: {error:?}"),
         }
     }

@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use serix_abi::start::{Module, Resource, START_MAGIC, StartInfo};
+use serix_abi::start::{Framebuffer, Module, Resource, START_MAGIC, StartInfo};
 use serix_abi::token::Kind;
 use serix_sys::Slot;
 
@@ -50,6 +50,12 @@ pub struct Inventory {
     pub log: Option<Slot>,
     /// The link to the host.
     pub link: Option<Slot>,
+    /// The frames of the framebuffer, and how the picture lies there.
+    pub framebuffer: Option<(Slot, u64, Framebuffer)>,
+    /// Ports of the keyboard controller, in their order.
+    pub ports: Vec<Slot>,
+    /// Interrupt lines that no driver in the kernel has: their numbers for the ISA, and slots.
+    pub interrupts: Vec<(u32, Slot)>,
     /// Names of the boot modules, in the kernel's order.
     pub modules: Vec<String>,
 }
@@ -67,13 +73,16 @@ impl Inventory {
             disks: Vec::new(),
             log: None,
             link: None,
+            framebuffer: None,
+            ports: Vec::new(),
+            interrupts: Vec::new(),
             modules: modules.iter().map(name).collect(),
         };
-        resources.iter().for_each(|resource| inventory.add(resource));
+        resources.iter().for_each(|resource| inventory.add(resource, &info.framebuffer));
         (info.magic == START_MAGIC).then_some(inventory)
     }
 
-    fn add(&mut self, resource: &Resource) {
+    fn add(&mut self, resource: &Resource, picture: &Framebuffer) {
         let (slot, count) = (Slot(resource.slot), resource.count);
         match u8::try_from(resource.kind).ok().and_then(Kind::from_number) {
             Some(Kind::Frames) => {
@@ -88,6 +97,11 @@ impl Inventory {
                 let number = resource.device;
                 self.disks.push(DiskDevice { number, slot, sectors: count });
             }
+            Some(Kind::DeviceFrames) if picture.width > 0 => {
+                self.framebuffer = Some((slot, count, *picture));
+            }
+            Some(Kind::Ports) => self.ports.push(slot),
+            Some(Kind::Interrupt) => self.interrupts.push((resource.device, slot)),
             Some(Kind::Console) if resource.device == DEVICE_LOG => self.log = Some(slot),
             Some(Kind::Console) if resource.device == DEVICE_LINK => self.link = Some(slot),
             _ => {}
@@ -99,6 +113,12 @@ impl Inventory {
     pub fn disk(&self, name: &str) -> Option<DiskDevice> {
         let number = name.strip_prefix("disk")?.parse().ok()?;
         self.disks.iter().copied().find(|disk| disk.number == number)
+    }
+
+    /// The line of an ISA interrupt.
+    #[must_use]
+    pub fn interrupt(&self, isa: u32) -> Option<Slot> {
+        self.interrupts.iter().find(|(known, _)| *known == isa).map(|(_, slot)| *slot)
     }
 
     /// The number of the boot module of this name.
@@ -121,12 +141,13 @@ mod tests {
     fn info() -> StartInfo {
         let mut info = StartInfo {
             magic: START_MAGIC,
-            resource_count: 6,
+            resource_count: 10,
             module_count: 1,
             environment: 3,
             reserved: 0,
             resources: [Resource::default(); MAX_RESOURCES],
             modules: [Module { address: 0, size: 0, name: [0; 48] }; MAX_MODULES],
+            framebuffer: Framebuffer { width: 800, ..Framebuffer::default() },
         };
         let mut resource = |index: usize, kind: Kind, device, in_use| {
             let slot = index as u32 + 10;
@@ -139,6 +160,10 @@ mod tests {
         resource(3, Kind::Blocks, 1, 0);
         resource(4, Kind::Console, 0, 0);
         resource(5, Kind::Console, 1, 0);
+        resource(6, Kind::DeviceFrames, 0, 0);
+        resource(7, Kind::Interrupt, 12, 0);
+        resource(8, Kind::Ports, 0, 0);
+        resource(9, Kind::Ports, 0, 0);
         info.modules[0].name[..8].copy_from_slice(b"manifest");
         info
     }
@@ -153,6 +178,16 @@ mod tests {
         assert_eq!(inventory.disk("disk1").unwrap().slot, Slot(13));
         assert_eq!((inventory.log, inventory.link), (Some(Slot(14)), Some(Slot(15))));
         assert_eq!(inventory.module("manifest"), Some(0));
+        let picture = Framebuffer { width: 800, ..Framebuffer::default() };
+        assert_eq!(inventory.framebuffer, Some((Slot(16), 50, picture)));
+        assert_eq!((inventory.interrupt(12), inventory.interrupt(1)), (Some(Slot(17)), None));
+        assert_eq!(inventory.ports, [Slot(18), Slot(19)]);
+    }
+
+    #[test]
+    fn device_frames_without_a_picture_are_nobodys() {
+        let info = StartInfo { framebuffer: Framebuffer::default(), ..info() };
+        assert_eq!(Inventory::new(&info).unwrap().framebuffer, None);
     }
 
     #[test]

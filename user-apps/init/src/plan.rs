@@ -6,8 +6,9 @@
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use serix_manifest::{Access, Cores, Disk, Manifest, Memory, Session};
-use serix_session::MAX_TOKENS;
+use serix_abi::start::Framebuffer;
+use serix_manifest::{Access, Cores, Device, Disk, Manifest, Memory, Session};
+use serix_session::{MAX_TOKENS, Purpose};
 use serix_sys::Slot;
 
 use crate::error::{Failure, Reason};
@@ -25,6 +26,10 @@ const OTHER_TOKENS: usize = 4;
 const SLICES_KEPT: u64 = 1;
 /// Frames that a session has at least beyond those of its image.
 const FRAMES_FREE_MIN: u64 = 16;
+/// The ISA's interrupt of the keyboard.
+const KEYBOARD_LINE: u32 = 1;
+/// The ISA's interrupt of the mouse on the keyboard controller.
+const MOUSE_LINE: u32 = 12;
 const PAGE: u64 = serix_abi::PAGE_SIZE as u64;
 
 /// A disk extent that a session gets.
@@ -36,6 +41,17 @@ pub struct DiskGrant {
     pub sectors: Piece,
     /// Whether it may write.
     pub writable: bool,
+}
+
+/// A part of a device that a session gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceGrant {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// What the libOS knows it by.
+    pub name: &'static str,
+    /// All units of this slot.
+    pub slot: Slot,
 }
 
 /// All that a session is started with.
@@ -57,6 +73,10 @@ pub struct SessionPlan<'a> {
     pub slices: Vec<Piece>,
     /// Its disks.
     pub disks: Vec<DiskGrant>,
+    /// Its devices.
+    pub devices: Vec<DeviceGrant>,
+    /// The picture in its framebuffer.
+    pub framebuffer: Framebuffer,
 }
 
 /// Partition tables by device name, of the disks that a manifest names.
@@ -92,6 +112,7 @@ pub fn plan<'a>(
         first_core: 0,
         slices_used: Vec::new(),
         taken: Vec::new(),
+        devices_taken: Vec::new(),
     };
     let mut plans = Vec::new();
     for session in &manifest.sessions {
@@ -115,6 +136,8 @@ struct Planner<'p> {
     slices_used: Vec<u64>,
     /// Sectors given away.
     taken: Vec<Piece>,
+    /// Devices given away.
+    devices_taken: Vec<Device>,
 }
 
 impl Planner<'_> {
@@ -129,6 +152,14 @@ impl Planner<'_> {
         let text = session.to_string();
         let layout = Layout::new(image.pages, text.len() as u64);
         let disks = session.disks.iter().map(|disk| self.disk(disk)).collect::<Result<_, _>>()?;
+        let mut devices = Vec::new();
+        for device in &session.devices {
+            devices.extend(self.device(*device)?);
+        }
+        let framebuffer = match self.inventory.framebuffer {
+            Some((.., picture)) if session.devices.contains(&Device::Framebuffer) => picture,
+            _ => Framebuffer::default(),
+        };
         let slices = self.slices(session.cores, session.slices)?;
         let start_block = self.run(layout.start_pages)?;
         let memory = match session.memory {
@@ -136,8 +167,49 @@ impl Planner<'_> {
             Memory::Bytes(bytes) => self.memory(bytes.div_ceil(PAGE), &layout)?,
         };
         let session = session.clone();
-        Ok(SessionPlan { session, text, image, layout, memory, start_block, slices, disks })
-            .and_then(check_tokens)
+        check_tokens(SessionPlan {
+            session,
+            text,
+            image,
+            layout,
+            memory,
+            start_block,
+            slices,
+            disks,
+            devices,
+            framebuffer,
+        })
+    }
+
+    /// The parts of a device.
+    fn device(&mut self, device: Device) -> Result<Vec<DeviceGrant>, Reason> {
+        let grant = |purpose, name, slot| DeviceGrant { purpose, name, slot };
+        let inventory = self.inventory;
+        let parts: Vec<DeviceGrant> = match device {
+            Device::Framebuffer => {
+                let frames = inventory.framebuffer.iter();
+                frames
+                    .map(|(slot, ..)| grant(Purpose::DeviceFrames, device.name(), *slot))
+                    .collect()
+            }
+            Device::Keyboard => {
+                let ports = inventory.ports.iter();
+                let ports = ports.map(|slot| grant(Purpose::Ports, device.name(), *slot));
+                let lines = [("keyboard", KEYBOARD_LINE), ("mouse", MOUSE_LINE)];
+                let lines = lines.into_iter().filter_map(|(name, isa)| {
+                    Some(grant(Purpose::Interrupt, name, inventory.interrupt(isa)?))
+                });
+                ports.chain(lines).collect()
+            }
+        };
+        if parts.is_empty() {
+            return Err(Reason::NoSuchDevice(device.name()));
+        }
+        if self.devices_taken.contains(&device) {
+            return Err(Reason::DeviceTaken(device.name()));
+        }
+        self.devices_taken.push(device);
+        Ok(parts)
     }
 
     fn check_consoles(&self, session: &Session) -> Result<(), Reason> {
@@ -251,7 +323,7 @@ fn check_tokens(plan: SessionPlan<'_>) -> Result<SessionPlan<'_>, Reason> {
 }
 
 fn check_tokens_of(plan: &SessionPlan<'_>) -> Result<(), Reason> {
-    let tokens = plan.memory.len().max(1) + plan.disks.len() + OTHER_TOKENS;
+    let tokens = plan.memory.len().max(1) + plan.disks.len() + plan.devices.len() + OTHER_TOKENS;
     (tokens <= MAX_TOKENS).then_some(()).ok_or(Reason::TooMany)
 }
 

@@ -85,6 +85,7 @@ impl Starter<'_, '_> {
         let (environment, subtree) = self.spaces(memory)?;
         self.delegate_objects(environment, subtree)?;
         self.delegate_disks()?;
+        self.delegate_devices()?;
         self.delegate_consoles()?;
         self.delegate_slices()?;
         self.start_block(subtree)?;
@@ -160,6 +161,18 @@ impl Starter<'_, '_> {
             let rights = Rights::READ.with(write);
             self.delegate(Purpose::Disk, disk.name, disk.sectors, rights)
                 .during("delegate a disk extent")?;
+        }
+        Ok(())
+    }
+
+    fn delegate_devices(&mut self) -> Result<()> {
+        let plan = self.plan;
+        for device in &plan.devices {
+            let mut name = [0; 16];
+            name[..device.name.len()].copy_from_slice(device.name.as_bytes());
+            let count = call::slot_query(device.slot).during("look at a device")?.count;
+            let units = Piece { slot: device.slot, first: 0, count };
+            self.delegate(device.purpose, name, units, Rights::ALL).during("delegate a device")?;
         }
         Ok(())
     }
@@ -250,6 +263,7 @@ impl Starter<'_, '_> {
             text_address: layout.text_address(),
             text: plan.text.as_bytes(),
             tokens: &self.tokens,
+            framebuffer: plan.framebuffer,
         };
         let fill = |page: u64, bytes: &mut [u8; PAGE_SIZE]| block.fill(page, bytes);
         let Machine { window, account, .. } = &mut *self.machine;

@@ -4,6 +4,7 @@
 
 use core::mem::offset_of;
 use serix_abi::PAGE_SIZE;
+use serix_abi::start::Framebuffer;
 use serix_session::{NamedToken, SessionStart};
 
 /// What a start block says; see [`SessionStart`].
@@ -20,6 +21,8 @@ pub struct StartBlock<'a> {
     pub text: &'a [u8],
     /// At most `MAX_TOKENS`.
     pub tokens: &'a [NamedToken],
+    /// The picture in the device frames, if the session has them.
+    pub framebuffer: Framebuffer,
 }
 
 impl StartBlock<'_> {
@@ -46,6 +49,16 @@ impl StartBlock<'_> {
             put(at + offset_of!(NamedToken, name), &token.name);
             put(at + offset_of!(NamedToken, token), &token.token);
         }
+        let Framebuffer { width, height, pitch, bits_per_pixel, red, green, blue, .. } =
+            self.framebuffer;
+        let at = offset_of!(SessionStart, framebuffer);
+        put(at + offset_of!(Framebuffer, width), &width.to_le_bytes());
+        put(at + offset_of!(Framebuffer, height), &height.to_le_bytes());
+        put(at + offset_of!(Framebuffer, pitch), &pitch.to_le_bytes());
+        put(at + offset_of!(Framebuffer, bits_per_pixel), &bits_per_pixel.to_le_bytes());
+        put(at + offset_of!(Framebuffer, red), &red);
+        put(at + offset_of!(Framebuffer, green), &green);
+        put(at + offset_of!(Framebuffer, blue), &blue);
         put(size_of::<SessionStart>(), self.text);
     }
 }
@@ -73,6 +86,16 @@ mod tests {
             text_address: 4,
             text: &text,
             tokens: &tokens,
+            framebuffer: Framebuffer {
+                width: 0x1002,
+                height: 0x2003,
+                pitch: 0x3004,
+                bits_per_pixel: 32,
+                red: [8, 16],
+                green: [8, 8],
+                blue: [8, 0],
+                reserved: 0,
+            },
         };
         let mut bytes = vec![];
         for page in 0..4 {
@@ -86,6 +109,9 @@ mod tests {
         assert_eq!(third[..8], [4, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(third[8..16], [8, 7, 6, 5, 4, 3, 2, 1]);
         assert_eq!((&third[16..20], &third[32..]), (&b"root"[..], &[0xAB; 48][..]));
+        let picture = &bytes[size_of::<SessionStart>() - size_of::<Framebuffer>()..][..22];
+        assert_eq!(picture[..14], [2, 0x10, 0, 0, 3, 0x20, 0, 0, 4, 0x30, 0, 0, 32, 0]);
+        assert_eq!(picture[14..20], [8, 16, 8, 8, 8, 0]);
         let text_end = size_of::<SessionStart>() + text.len();
         assert!(bytes[size_of::<SessionStart>()..text_end].iter().all(|&byte| byte == b'#'));
         assert!(bytes[text_end..].iter().all(|&byte| byte == 0));

@@ -70,6 +70,8 @@ pub(crate) struct Machine {
     pub(crate) link: PathBuf,
     /// Disks, `disk0` first.
     pub(crate) drives: Vec<Drive>,
+    /// It has a framebuffer.
+    pub(crate) framebuffer: bool,
     /// Socket of QEMU's monitor, if somebody wants it.
     pub(crate) monitor: Option<PathBuf>,
 }
@@ -92,6 +94,9 @@ impl Machine {
         all.option("-chardev", &[b"pipe,id=link,path=", &escaped(&self.link)]);
         all.words("-device virtio-serial-pci,max_ports=1,disable-legacy=on");
         all.words("-device virtconsole,chardev=link,nr=0");
+        if self.framebuffer {
+            all.words("-device VGA");
+        }
         for (index, drive) in self.drives.iter().enumerate() {
             all.drive(index, drive, matches!(self.start, Start::Firmware(_)));
         }
@@ -183,6 +188,7 @@ mod tests {
             log: "/a,b/log".into(),
             link: "/a,b/link".into(),
             drives: vec![Drive { image: "/a,b/root.img".into(), throw_away: true }],
+            framebuffer: true,
             monitor: Some("/a,b/monitor".into()),
         };
         let line = command_line(OsStr::new("qemu"), &machine.arguments());
@@ -190,6 +196,7 @@ mod tests {
         assert!(line.contains("-initrd /a,,b/limine.conf,/a,,b/init"), "{line}");
         assert!(line.contains("append=on,path=/a,,b/log -serial"), "{line}");
         assert!(line.contains("snapshot=on,file=/a,,b/root.img -device virtio-blk-pci"), "{line}");
+        assert!(line.contains("-device VGA"), "{line}");
         assert!(line.contains("-icount shift=0,sleep=off -seed 1"), "{line}");
         assert!(line.contains("-m 64M -smp 1") && line.contains("-M pc "), "{line}");
         assert!(line.contains("path=/a,,b/monitor -mon chardev=monitor"), "{line}");

@@ -39,6 +39,9 @@ pub(crate) struct Options {
     /// How the kernel is started
     #[arg(long, value_enum, default_value_t)]
     pub(super) boot: BootBy,
+    /// Give the machine a framebuffer; sessions get it by `device = framebuffer` in a manifest
+    #[arg(long)]
+    pub(super) framebuffer: bool,
     /// What executes the guest's instructions
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     pub(super) accel: Choice,

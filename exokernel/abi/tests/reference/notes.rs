@@ -39,8 +39,10 @@ pub(crate) fn error(error: Error) -> &'static str {
 /// What a right allows.
 pub(crate) fn right(name: &str) -> &'static str {
     match name {
-        "READ" => "read blocks or a stream; frames need no right to be mapped readable but MAP",
-        "WRITE" => "map writable, be written by a device, write blocks or a stream",
+        "READ" => {
+            "read blocks, a stream or ports; frames need no right to be mapped readable but MAP"
+        }
+        "WRITE" => "map writable, be written by a device, write blocks, a stream or ports",
         "EXECUTE" => "map executable",
         "MAP" => "map frames; change the mappings of an environment or subtree; pay with frames",
         "DMA" => "name frames in a transfer",
@@ -48,7 +50,9 @@ pub(crate) fn right(name: &str) -> &'static str {
         "REVOKE" => "nothing yet: a delegation's slot is what revokes it",
         "SIGNAL" => "set bits of an event",
         "WAIT" => "wait for bits of an event",
-        "CONTROL" => "change, run and end an object; check the ledger (log)",
+        "CONTROL" => {
+            "change, run and end an object; bind an interrupt line; check the ledger (log)"
+        }
         "LOG" => "append to the kernel log",
         "CALL" => "call a gate",
         _ => panic!("a right without a note: {name}"),
@@ -59,6 +63,7 @@ pub(crate) fn right(name: &str) -> &'static str {
 pub(crate) const MAP_FLAGS: &[(MapFlags, &str, &str)] = &[
     (MapFlags::PRESENT, "PRESENT", "in use, readable; set by the kernel"),
     (MapFlags::WRITE, "WRITE", "writable"),
+    (MapFlags::DEVICE, "DEVICE", "a device's page, with the bits 8 and 128; set by the kernel"),
     (MapFlags::ACCESSED, "ACCESSED", "set by the CPU"),
     (MapFlags::DIRTY, "DIRTY", "set by the CPU"),
     (MapFlags::SHARED, "SHARED", "`CopyRange` leaves it as it is"),
@@ -591,6 +596,43 @@ pub(crate) fn of(call: Call) -> Notes {
             returns: NOTHING,
             errors: &[(Error::Stale, "the caller is not asked for that grant")],
             why: "Who lets go in time chooses what to do without: writes its dirty pages back, and goes on.",
+        },
+        Call::InterruptBind => Notes {
+            arguments: &[
+                "interrupt line, with CONTROL",
+                "event, with SIGNAL; none: let go of the line",
+                "its bits, not none",
+            ],
+            returns: NOTHING,
+            errors: &[
+                (Error::BadArgument, "no bits"),
+                (Error::Busy, "the line is bound through another grant, or by another domain"),
+            ],
+            why: "The line is masked from its signal to the acknowledgement, so a device that never stops costs others one interrupt. It is let go of when                   the slot is emptied, the grant revoked or the domain ended; what was signalled and not acknowledged is then taken out of the event.",
+        },
+        Call::InterruptAcknowledge => Notes {
+            arguments: &["interrupt line, with CONTROL"],
+            returns: NOTHING,
+            errors: &[(Error::BadArgument, "the line is not bound through this slot")],
+            why: "A line by edges: acknowledge, then serve the device until it has nothing more. A line by level: serve the device first, or it signals                   again at once.",
+        },
+        Call::PortRead => Notes {
+            arguments: &["ports, with READ", "which of them"],
+            returns: "the byte",
+            errors: &[(Error::BadArgument, "no such unit")],
+            why: "Only ports of devices that do no DMA and that the kernel does not drive are ever handed out; an I/O permission map would be                   as large as two frames of each domain, for a device that moves a byte at a time.",
+        },
+        Call::PortWrite => Notes {
+            arguments: &["ports, with WRITE", "which of them", "the byte"],
+            returns: NOTHING,
+            errors: &[
+                (
+                    Error::Denied,
+                    "a command by which the keyboard controller would reset the machine or gate address line 20",
+                ),
+                (Error::BadArgument, "no such unit, or more than a byte"),
+            ],
+            why: "As `PortRead`.",
         },
         Call::DispatcherStart => Notes {
             arguments: &["environment, with CONTROL", "the dispatcher, 0 to 15"],

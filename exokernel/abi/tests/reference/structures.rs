@@ -5,7 +5,7 @@ use serix_abi::info::{CoreInfo, Counters, InfoPage};
 use serix_abi::map::{Grant, MapRequest, SlotInfo};
 use serix_abi::record::{Asked, RecordPage, Taken};
 use serix_abi::ring::{Completion, RingPage, Segment, Submission};
-use serix_abi::start::{Module, Resource, StartInfo};
+use serix_abi::start::{Framebuffer, Module, Resource, StartInfo};
 use serix_abi::token::{Caveat, Claim, HEADER_SIZE, Kind, Range, Rights, TAG_SIZE};
 use std::any::type_name;
 use std::mem::offset_of;
@@ -224,13 +224,24 @@ fn information() -> Vec<Structure> {
             reserved: "zero",
             resources: "what it holds, already bound",
             modules: "boot modules, mapped read-only",
+            framebuffer: "the picture in the device frames among them",
+        },
+        structure! { Framebuffer: "How a picture lies in device frames."
+            width: "pixels in a row; zero if there is none",
+            height: "rows",
+            pitch: "bytes from row to row",
+            bits_per_pixel: "bits of a pixel",
+            red: "bits of red, and the lowest one's number",
+            green: "the same of green",
+            blue: "the same of blue",
+            reserved: "zero",
         },
         structure! { Resource: "One slot of the first domain."
             kind: "kind",
             slot: "slot",
             base: "first unit by its physical number",
             count: "units",
-            device: "device of blocks and consoles, core of slices",
+            device: "device of blocks and consoles, core of slices, ISA number of an interrupt",
             in_use: "frames at the range's end that boot used",
         },
         structure! { Module: "A boot module."

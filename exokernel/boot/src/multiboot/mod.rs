@@ -4,6 +4,7 @@
 //! [`split_module_string`]). A module named `limine.conf` says what is the kernel and what are its
 //! modules; without it the first module is the kernel and the others are its modules.
 
+mod display;
 mod entry;
 mod info;
 
@@ -35,13 +36,17 @@ fn run(magic: u32, information: u32) -> Result<core::convert::Infallible, Error>
     for range in information.extents(&modules).chain([entry::image()]) {
         memory.set(range, Kind::BootloaderReclaimable);
     }
+    let framebuffer = display::set_up();
+    if let Some(f) = &framebuffer {
+        memory.set(f.address..f.address + f.pitch * f.height, Kind::Framebuffer);
+    }
     let payload = choose(&modules, information.arguments())?;
     let machine = Machine {
         memory,
         rsdp: acpi::find_rsdp(&info::LowMemory),
         firmware: Firmware::Bios,
         identity_end: 1 << 32,
-        framebuffer: None,
+        framebuffer,
     };
     // SAFETY: 1. `entry` made the state. 2. A BIOS leaves the other CPUs halted. 3. Everything that
     // multiboot handed over, and this program, was taken out of usable memory.

@@ -1,4 +1,5 @@
 //! The memory map, and the frames that boot takes from it.
+use super::acpi::Interrupts;
 use super::requests;
 use crate::address::FrameNumber;
 use alloc::vec::Vec;
@@ -20,7 +21,13 @@ pub(crate) fn is_memory(region: &Region) -> bool {
     region.usable || region.reclaimable || region.files || region.tables
 }
 
-/// Frames that the frame table must describe.
+/// Whether memory or part of it lies in a range.
+pub(super) fn has_memory(start: u64, end: u64) -> bool {
+    let overlaps = |region: &Region| region.base < end && start < region.base + region.length;
+    requests::memory_map().filter(is_memory).any(|region| overlaps(&region))
+}
+
+/// Frames of RAM that the frame table must describe.
 pub(crate) fn frame_count() -> usize {
     requests::memory_map()
         .filter(|region| region.usable || region.reclaimable || region.files)
@@ -61,18 +68,27 @@ impl BootFrames {
     }
 }
 
-struct Kept(UnsafeCell<Option<(BootFrames, Option<u64>)>>);
+/// What is found while the loader's page tables are in force, and wanted later.
+#[derive(Clone, Copy)]
+pub(super) struct Found {
+    /// Where the HPET is.
+    pub(super) hpet: Option<u64>,
+    /// Interrupt controllers.
+    pub(super) interrupts: Interrupts,
+}
+
+struct Kept(UnsafeCell<Option<(BootFrames, Found)>>);
 // SAFETY: written and read once, by the boot core.
 unsafe impl Sync for Kept {}
 static KEPT: Kept = Kept(UnsafeCell::new(None));
 
-/// Keeps the allocator, and where the HPET is, across the change of stacks.
-pub(super) fn keep(frames: BootFrames, hpet: Option<u64>) {
+/// Keeps the allocator, and what was found, across the change of stacks.
+pub(super) fn keep(frames: BootFrames, found: Found) {
     // SAFETY: boot core, before `kept`.
-    unsafe { *KEPT.0.get() = Some((frames, hpet)) };
+    unsafe { *KEPT.0.get() = Some((frames, found)) };
 }
 
-pub(super) fn kept() -> (BootFrames, Option<u64>) {
+pub(super) fn kept() -> (BootFrames, Found) {
     // SAFETY: boot core, after `keep`.
     unsafe { (*KEPT.0.get()).expect("boot frames were kept") }
 }

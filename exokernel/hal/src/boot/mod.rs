@@ -11,12 +11,13 @@ use crate::address::{DIRECT_MAP, FrameNumber, PhysicalAddress};
 use crate::cpu::time::Reference;
 use crate::cpu::{features, trap};
 use crate::device::serial;
-use crate::memory::frames::{FrameEntry, FrameTable};
+use crate::memory::frames::{Caching, FrameEntry, FrameTable};
 use crate::memory::{heap, kernel_map};
 use alloc::string::String;
 use alloc::vec::Vec;
 use memory_map::BootFrames;
 use serix_abi::PAGE_SIZE;
+use serix_abi::start::Framebuffer;
 
 /// A file that the loader put in memory.
 #[derive(Clone, Debug)]
@@ -53,8 +54,12 @@ pub struct BootInfo {
     pub epoch_seconds: u64,
     /// The clock to calibrate against.
     pub reference: Reference,
-    /// The frame table, with the frames of `ram` in it.
+    /// The frame table, with the frames of `ram` and of the framebuffer in it.
     pub frames: FrameTable,
+    /// How the picture lies in the frame table's first device, if there is one.
+    pub framebuffer: Option<Framebuffer>,
+    /// How interrupts come to the cores.
+    pub interrupts: acpi::Interrupts,
 }
 
 /// Heap beyond what the frame table takes.
@@ -78,17 +83,20 @@ pub fn start(main: extern "sysv64" fn() -> !) -> ! {
         "the loader maps memory at {offset:#x}: set randomise_hhdm_base to no"
     );
     // The ACPI tables often lie in reserved memory, which only the loader's page tables reach.
-    let hpet = requests::rsdp().and_then(acpi::hpet);
+    let found = memory_map::Found {
+        hpet: requests::rsdp().and_then(acpi::hpet),
+        interrupts: requests::rsdp().map(acpi::interrupts).unwrap_or_default(),
+    };
     let mut boot_frames = BootFrames::new(requests::memory_map());
     build_kernel_map(&mut boot_frames);
     trap::fill_interrupt_table();
     cores::set_up(0);
-    let frame_count = memory_map::frame_count();
+    let frame_count = memory_map::frame_count() + picture().map_or(0, |at| at.count) as usize;
     let heap_size = HEAP_BASE + frame_count * (HEAP_PER_FRAME + size_of::<FrameEntry>());
     let (heap_start, heap_size) = boot_frames.take(heap_size.div_ceil(PAGE_SIZE) as u64);
     // SAFETY: frames just taken, covered by the direct map.
     unsafe { heap::fill((DIRECT_MAP + heap_start) as *mut u8, heap_size as usize) };
-    memory_map::keep(boot_frames, hpet);
+    memory_map::keep(boot_frames, found);
     trap::run_on_kernel_stack(main)
 }
 
@@ -115,24 +123,30 @@ fn build_kernel_map(boot_frames: &mut BootFrames) {
 /// heap filled; afterwards the loader's memory is RAM like any other.
 #[must_use]
 pub fn take() -> BootInfo {
-    let (boot_frames, hpet) = memory_map::kept();
+    let (boot_frames, found) = memory_map::kept();
     requests::call_other_cores();
     cores::await_arrival(requests::core_count() - 1);
     let modules = requests::modules();
     let kernel_file = requests::kernel_file();
-    let reference = hpet.and_then(hpet_reference).unwrap_or(Reference::Pit);
+    let reference = found.hpet.and_then(hpet_reference).unwrap_or(Reference::Pit);
     let mut ram = memory_map::ranges(&boot_frames, kernel_file);
     for module in &modules {
         ram.push((module.frame, module.frame_count()));
     }
     let mut entries = Vec::new();
-    entries.resize(memory_map::frame_count(), FrameEntry::RESERVED);
+    let (ram_end, picture) = (memory_map::frame_count(), picture());
+    let device_frames = picture.map_or(0, |at| at.count);
+    entries.resize(ram_end + device_frames as usize, FrameEntry::RESERVED);
     let mut frames = FrameTable::new(entries.leak());
     for &(first, count) in &ram {
         for frame in first.0..first.0 + count {
             // SAFETY: `ranges` leaves out what boot allocated, the image and the kernel file; modules are whole frames.
             unsafe { frames.release_boot_frame(FrameNumber(frame)) };
         }
+    }
+    if let Some(Picture { first, count, .. }) = picture {
+        // SAFETY: the loader says that a picture is there; `picture` looked that no memory is.
+        unsafe { frames.add_device(ram_end, first, count, Caching::WriteCombining) };
     }
     BootInfo {
         command_line: requests::command_line(),
@@ -143,7 +157,32 @@ pub fn take() -> BootInfo {
         epoch_seconds: requests::epoch_seconds(),
         reference,
         frames,
+        framebuffer: picture.map(|picture| picture.layout),
+        interrupts: found.interrupts,
     }
+}
+
+/// Where the loader's picture is, and how it lies there.
+#[derive(Clone, Copy)]
+struct Picture {
+    first: FrameNumber,
+    count: u32,
+    layout: Framebuffer,
+}
+
+/// Most frames of a picture: 256 MiB.
+const PICTURE_FRAMES: u64 = 1 << 16;
+
+/// The loader's first framebuffer, if it is one of whole frames with no memory among them.
+fn picture() -> Option<Picture> {
+    let (address, layout) = requests::framebuffer()?;
+    let address = address.checked_sub(DIRECT_MAP)?;
+    let count = (u64::from(layout.pitch) * u64::from(layout.height)).div_ceil(PAGE_SIZE as u64);
+    let end = address.checked_add(count * PAGE_SIZE as u64)?;
+    let whole = address.is_multiple_of(PAGE_SIZE as u64) && (1..=PICTURE_FRAMES).contains(&count);
+    let first = FrameNumber::containing(PhysicalAddress(address))?;
+    let usable = whole && !memory_map::has_memory(address, end);
+    usable.then_some(Picture { first, count: count as u32, layout })
 }
 
 /// The HPET as a reference clock: its first register says how many femtoseconds a tick has, at most 100 ns.

@@ -10,12 +10,14 @@ use core::arch::naked_asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 use limine::BaseRevision;
 use limine::file::File;
+use limine::framebuffer::MemoryModel;
 use limine::memory_map::EntryType;
 use limine::request::{
     DateAtBootRequest, ExecutableAddressRequest, ExecutableCmdlineRequest, ExecutableFileRequest,
-    HhdmRequest, MemoryMapRequest, ModuleRequest, MpRequest, RequestsEndMarker,
+    FramebufferRequest, HhdmRequest, MemoryMapRequest, ModuleRequest, MpRequest, RequestsEndMarker,
     RequestsStartMarker, RsdpRequest,
 };
+use serix_abi::start::Framebuffer;
 
 // SAFETY: the linker script keeps these sections in this order; the loader reads and fills them before the kernel runs.
 #[unsafe(link_section = ".limine_requests_start")]
@@ -42,6 +44,7 @@ requests! {
     RSDP: RsdpRequest = RsdpRequest::new();
     CORES: MpRequest = MpRequest::new();
     DATE: DateAtBootRequest = DateAtBootRequest::new();
+    FRAMEBUFFER: FramebufferRequest = FramebufferRequest::new();
 }
 
 // SAFETY: see above.
@@ -143,6 +146,23 @@ pub(super) fn command_line() -> String {
 /// Address of the root ACPI table pointer.
 pub(super) fn rsdp() -> Option<u64> {
     RSDP.get_response().map(|response| response.address() as u64)
+}
+
+/// The first framebuffer that is pixels of red, green and blue: address in the direct map, and how the picture lies there.
+pub(super) fn framebuffer() -> Option<(u64, Framebuffer)> {
+    let response = FRAMEBUFFER.get_response()?;
+    let found = response.framebuffers().find(|found| found.memory_model() == MemoryModel::RGB)?;
+    let layout = Framebuffer {
+        width: u32::try_from(found.width()).ok()?,
+        height: u32::try_from(found.height()).ok()?,
+        pitch: u32::try_from(found.pitch()).ok()?,
+        bits_per_pixel: found.bpp(),
+        red: [found.red_mask_size(), found.red_mask_shift()],
+        green: [found.green_mask_size(), found.green_mask_shift()],
+        blue: [found.blue_mask_size(), found.blue_mask_shift()],
+        reserved: 0,
+    };
+    Some((found.addr() as u64, layout))
 }
 
 pub(super) fn epoch_seconds() -> u64 {

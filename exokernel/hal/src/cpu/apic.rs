@@ -15,6 +15,10 @@ pub const RESCHEDULE_VECTOR: u8 = 0x21;
 pub const SHOOTDOWN_VECTOR: u8 = 0x22;
 /// First vector for devices.
 pub const DEVICE_VECTOR: u8 = 0x30;
+/// First of [`LINES`] vectors for the interrupt lines of ring 3.
+pub const LINE_VECTOR: u8 = 0x40;
+/// Interrupt lines that ring 3 can have.
+pub const LINES: usize = 16;
 const ERROR_VECTOR: u8 = 0xFE;
 /// Vector of spurious interrupts, which take no end-of-interrupt.
 pub const SPURIOUS_VECTOR: u8 = 0xFF;

@@ -3,6 +3,7 @@ use core::arch::asm;
 
 /// Model-specific registers used (Intel SDM vol. 4, AMD APM vol. 2 appendix A).
 pub(crate) mod msr {
+    pub(crate) const PAT: u32 = 0x277;
     pub(crate) const EFER: u32 = 0xC000_0080;
     pub(crate) const STAR: u32 = 0xC000_0081;
     pub(crate) const LSTAR: u32 = 0xC000_0082;

@@ -1,6 +1,8 @@
-//! Devices that the kernel drives itself: serial line, exit port, PCI, virtio.
+//! Devices that the kernel drives itself (serial line, exit port, PCI, virtio, interrupt controllers), and what of others it hands on.
 pub mod block;
 pub mod exit;
+pub mod ioapic;
+pub mod keyboard;
 pub mod pci;
 pub mod port;
 pub mod ring;

@@ -3,6 +3,7 @@
 //! Invariant: a frame in state `Claimed` or `Table` has no user mapping and no pin; a frame with a mapping or a pin is
 //! `User`. Kernel objects in frames are sound because of this alone (docs/decisions/0004-frames.md).
 use crate::address::FrameNumber;
+use alloc::vec::Vec;
 use serix_abi::PAGE_SIZE;
 
 /// What a frame is to the hardware layer.
@@ -17,6 +18,8 @@ pub enum FrameState {
     Claimed = 2,
     /// Is a page table, or the links of one.
     Table = 3,
+    /// A device's: ring 3 may map it, and nothing else.
+    Device = 4,
 }
 
 /// One frame. 16 bytes, so that 4 GiB of RAM cost 16 MiB.
@@ -45,9 +48,32 @@ impl FrameEntry {
 /// `level` of a user frame that still holds what was in memory when the machine started: it was never mapped.
 const UNCLEANED: u8 = 1;
 
-/// The table over all frames of RAM, by frame number.
+/// How caches treat a device's frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caching {
+    /// Each access reaches the device, in order.
+    Uncached,
+    /// Writes are gathered: for pictures.
+    WriteCombining,
+}
+
+/// Consecutive frames of a device. Their entries follow those of RAM, from `place` on: a device's frame is known by its place,
+/// and by its number only to ring 3 and in page tables.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceRange {
+    /// First frame.
+    pub first: FrameNumber,
+    /// How many.
+    pub count: u32,
+    /// Entry of the first.
+    pub place: FrameNumber,
+    caching: Caching,
+}
+
+/// The table over all frames of RAM, by frame number, and behind them those of devices.
 pub struct FrameTable {
     pub(crate) entries: &'static mut [FrameEntry],
+    devices: Vec<DeviceRange>,
 }
 
 /// Exclusive ownership of one claimed frame.
@@ -71,7 +97,48 @@ impl FrameTable {
     /// Takes the boot-allocated entries, all `RESERVED`.
     #[must_use]
     pub fn new(entries: &'static mut [FrameEntry]) -> Self {
-        Self { entries }
+        Self { entries, devices: Vec::new() }
+    }
+
+    /// Enters a device's frames at the next place from `place` on, where nothing else may be.
+    ///
+    /// # Safety
+    /// They are memory of a device that the kernel does not use and that does nothing but keep what is stored.
+    pub(crate) unsafe fn add_device(
+        &mut self,
+        place: usize,
+        first: FrameNumber,
+        count: u32,
+        caching: Caching,
+    ) {
+        for entry in &mut self.entries[place..place + count as usize] {
+            assert!(entry.state == FrameState::Reserved);
+            entry.state = FrameState::Device;
+        }
+        self.devices.push(DeviceRange { first, count, place: FrameNumber(place as u32), caching });
+    }
+
+    /// The frames of devices.
+    #[must_use]
+    pub fn devices(&self) -> &[DeviceRange] {
+        &self.devices
+    }
+
+    /// The place of a device's frame; `None` if it is none.
+    #[must_use]
+    pub fn place_of(&self, frame: FrameNumber) -> Option<FrameNumber> {
+        self.devices.iter().find_map(|range| {
+            let offset = frame.0.checked_sub(range.first.0).filter(|at| *at < range.count)?;
+            Some(FrameNumber(range.place.0 + offset))
+        })
+    }
+
+    /// The device's frame at a place.
+    pub(crate) fn device_frame(&self, place: FrameNumber) -> Option<(FrameNumber, Caching)> {
+        self.devices.iter().find_map(|range| {
+            let offset = place.0.checked_sub(range.place.0).filter(|at| *at < range.count)?;
+            Some((FrameNumber(range.first.0 + offset), range.caching))
+        })
     }
 
     /// Frames that the table describes.

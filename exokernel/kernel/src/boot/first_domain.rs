@@ -12,8 +12,8 @@ use serix_abi::dispatcher::DispatcherParameters;
 use serix_abi::layout::USER_END;
 use serix_abi::map::MapFlags;
 use serix_abi::start::{
-    MAX_MODULES, MAX_RESOURCES, MODULES_ADDRESS, Module, Resource, START_INFO_ADDRESS, START_MAGIC,
-    StartInfo,
+    Framebuffer, MAX_MODULES, MAX_RESOURCES, MODULES_ADDRESS, Module, Resource, START_INFO_ADDRESS,
+    START_MAGIC, StartInfo,
 };
 use serix_abi::token::{Kind, Rights};
 use serix_core::extent::Extent;
@@ -21,6 +21,7 @@ use serix_core::ids::Frame;
 use serix_core::{DomainId, NodeId};
 use serix_hal::FrameNumber;
 use serix_hal::boot::BootModule;
+use serix_hal::device::keyboard;
 use serix_hal::memory::boot_image::{read_module, write_frame};
 use xmas_elf::ElfFile;
 use xmas_elf::program::Type;
@@ -72,7 +73,12 @@ struct Starter<'a> {
 }
 
 /// Makes the first domain and everything it finds.
-pub(super) fn start(kernel: &mut Kernel, ram: &[(FrameNumber, u32)], modules: &[BootModule]) {
+pub(super) fn start(
+    kernel: &mut Kernel,
+    ram: &[(FrameNumber, u32)],
+    modules: &[BootModule],
+    framebuffer: Framebuffer,
+) {
     let init = modules
         .iter()
         .find(|module| module.name == INIT)
@@ -105,7 +111,8 @@ pub(super) fn start(kernel: &mut Kernel, ram: &[(FrameNumber, u32)], modules: &[
     starter.map_frame(DISPATCHER_ADDRESS, page, MapFlags::WRITE.with(MapFlags::NO_EXECUTE));
     let info_frame = starter.supply.take();
     starter.bind_resources(&free, modules);
-    starter.write_info(info_frame, environment, modules);
+    starter.bind_devices();
+    starter.write_info(info_frame, environment, modules, framebuffer);
     starter.start_dispatcher(environment, page, entry);
 }
 
@@ -121,6 +128,11 @@ fn make_domain(kernel: &mut Kernel, supply: &mut Supply, ram: &[(FrameNumber, u3
     for (base, count) in ram {
         for frame in base.0..base.0 + count {
             kernel.resources.ledger.assign(Frame(frame), id).expect("RAM is free at boot");
+        }
+    }
+    for range in kernel.resources.frames.devices().to_vec() {
+        for place in range.place.0..range.place.0 + range.count {
+            kernel.resources.ledger.assign(Frame(place), id).expect("devices are free at boot");
         }
     }
     let frame = supply.take();
@@ -211,7 +223,10 @@ impl Starter<'_> {
         let range = Extent::new(base, count).expect("a range of the machine");
         let node =
             kernel.grants.root(&mut kernel.resources, kind, range, owner).expect("nodes for init");
-        let object = if kind == Kind::Frames { base as u32 } else { device };
+        let object = match kind {
+            Kind::Blocks | Kind::Slices | Kind::Console => device,
+            _ => base as u32,
+        };
         let slot = kernel
             .resources
             .bind_node(kernel.first_domain, node, rights, object)
@@ -266,7 +281,30 @@ impl Starter<'_> {
         }
     }
 
-    fn write_info(&mut self, frame: u32, environment: u32, modules: &[BootModule]) {
+    /// What of devices ring 3 may have: of those that do no DMA, and that the kernel does not drive.
+    fn bind_devices(&mut self) {
+        let control = Rights::GRANT.with(Rights::REVOKE);
+        let access = control.with(Rights::READ).with(Rights::WRITE);
+        for range in self.kernel.resources.frames.devices().to_vec() {
+            let (first, count) = (range.first.0.into(), range.count.into());
+            self.bind(Kind::DeviceFrames, first, count, access.with(Rights::MAP), 0);
+        }
+        let lines = self.kernel.lines.iter().map(|line| (line.number, line.isa));
+        for (number, isa) in lines.collect::<Vec<_>>() {
+            self.bind(Kind::Interrupt, number.into(), 1, control.with(Rights::CONTROL), isa.into());
+        }
+        for port in keyboard::PORTS.into_iter().filter(|_| keyboard::is_present()) {
+            self.bind(Kind::Ports, port.into(), 1, access, 0);
+        }
+    }
+
+    fn write_info(
+        &mut self,
+        frame: u32,
+        environment: u32,
+        modules: &[BootModule],
+        framebuffer: Framebuffer,
+    ) {
         let mut info = StartInfo {
             magic: START_MAGIC,
             resource_count: self.resources.len().min(MAX_RESOURCES) as u32,
@@ -275,6 +313,7 @@ impl Starter<'_> {
             reserved: 0,
             resources: [Resource::default(); MAX_RESOURCES],
             modules: [Module { address: 0, size: 0, name: [0; 48] }; MAX_MODULES],
+            framebuffer,
         };
         for (place, resource) in info.resources.iter_mut().zip(&self.resources) {
             *place = *resource;

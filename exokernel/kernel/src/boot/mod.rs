@@ -57,9 +57,10 @@ pub(crate) fn main() -> ! {
     let info = information_page(&mut boot);
     let ram = core::mem::take(&mut boot.ram);
     let modules = core::mem::take(&mut boot.modules);
+    let framebuffer = boot.framebuffer.unwrap_or_default();
     let mut kernel = assemble(boot, devices, info, &ram);
     assert!(!kernel.options.panic, "the command line asks for a panic");
-    first_domain::start(&mut kernel, &ram, &modules);
+    first_domain::start(&mut kernel, &ram, &modules, framebuffer);
     log_line!("first domain starts after {} instructions or cycles", time::ticks());
     kernel::install(kernel);
     let kernel = kernel::lock();
@@ -142,7 +143,12 @@ fn assemble(
         count: *count,
         kind: FrameKind::Free,
     });
-    let ledger = Ledger::new(ranges, words);
+    let device_frames = frames.devices().iter().map(|range| MemoryRange {
+        base: Frame(range.place.0),
+        count: range.count,
+        kind: FrameKind::Free,
+    });
+    let ledger = Ledger::new(ranges.chain(device_frames), words);
     let objects = (frames.len() as u32 / FRAMES_PER_OBJECT).clamp(*OBJECTS.start(), *OBJECTS.end());
     let domains = objects.min(MAX_DOMAINS);
     let resources = Resources {
@@ -163,6 +169,7 @@ fn assemble(
         gates: Table::new(objects),
         rings: Table::new(objects),
         devices,
+        lines: interrupt::route(&boot.interrupts),
         deadlines: Deadlines::new(Vec::leak(alloc::vec![DeadlineSlot::EMPTY; objects as usize])),
         cores: boot.cores.iter().map(|_| Core::new()).collect(),
         info,

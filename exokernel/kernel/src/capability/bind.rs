@@ -146,7 +146,7 @@ impl Kernel {
         let node = self.resources.node(node_id).ok_or(Error::Stale)?;
         let range = Extent::new(claim.base, claim.count.into()).ok_or(Error::BadToken)?;
         // An object is named by its one unit: a part of it is nothing, and an empty part of anything is nobody's.
-        let whole = is_range(claim.kind) || range == node.range();
+        let whole = claim.kind.is_range() || range == node.range();
         let holds = whole
             && !range.is_empty()
             && node.generation() == claim.generation
@@ -168,11 +168,6 @@ impl Kernel {
         };
         self.resources.enter(domain, binding)
     }
-}
-
-/// Whether a capability of this kind may name part of what its node has.
-fn is_range(kind: Kind) -> bool {
-    matches!(kind, Kind::Frames | Kind::DeviceFrames | Kind::Slices | Kind::Blocks)
 }
 
 /// What `Binding::object` is for a range: objects are named by their first unit; blocks and slices carry the

@@ -90,6 +90,7 @@ impl Kernel {
         }
         const { assert!(MAX_GATES <= 16, "all of them are looked at in one step") };
         self.abort_calls_of(&gates);
+        self.lines_end_domain(index);
         if let Some(signal) = end_signal {
             self.send(signal);
         }

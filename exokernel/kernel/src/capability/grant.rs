@@ -9,7 +9,6 @@ use serix_core::extent::Extent;
 use serix_core::grant::{GrantError, GrantTree, NodeStore};
 use serix_core::ids::Frame;
 use serix_core::{DomainId, NodeId};
-use serix_hal::FrameNumber;
 use serix_hal::cpu::tlb;
 
 /// Frames that change owner in one step.
@@ -27,6 +26,11 @@ fn error(error: GrantError) -> Error {
         GrantError::NoNode => Error::NoFrames,
         GrantError::TooMany => Error::TableFull,
     }
+}
+
+/// Whether the ledger has an owner for each unit.
+fn is_owned_by_frame(kind: Kind) -> bool {
+    matches!(kind, Kind::Frames | Kind::DeviceFrames)
 }
 
 /// A delegation of frames under way: node and slot are made, frames change owner step by step.
@@ -81,7 +85,7 @@ impl Kernel {
             }
         }
         let mut granting = self.granting(domain, &from, claim, receiver)?;
-        if from.kind == Kind::Frames {
+        if is_owned_by_frame(from.kind) {
             let giver = self.resources.domains.get(domain).ok_or(Error::Dead)?.id;
             let result = self.resources.move_frames(&mut granting, giver, receiver);
             if result == Err(Error::Busy) {
@@ -140,7 +144,7 @@ impl Kernel {
         receiver: DomainId,
     ) -> Result<Granting, Error> {
         let under_way = self.under_way(domain)?;
-        if let Some(known) = under_way.filter(|_| wanted.kind == Kind::Frames) {
+        if let Some(known) = under_way.filter(|_| is_owned_by_frame(wanted.kind)) {
             return Ok(known);
         }
         let range = Extent::new(wanted.base, wanted.count.into()).ok_or(Error::BadArgument)?;
@@ -152,7 +156,7 @@ impl Kernel {
             self.resources.enter(domain, binding).inspect_err(|_| self.drop_node(node))?;
         let claim = Claim { node: node.0, generation, ..wanted };
         let granting = Granting { delegation, claim, moved: 0, undone: false };
-        if wanted.kind == Kind::Frames {
+        if is_owned_by_frame(wanted.kind) {
             self.resources.domains.get_mut(domain).ok_or(Error::Dead)?.granting = Some(granting);
         }
         Ok(granting)
@@ -178,8 +182,8 @@ impl Resources {
         let receiver = DomainId(granting.claim.audience);
         let mut left = MAPPINGS_PER_STEP;
         for _ in 0..OWNERS_PER_STEP.min(granting.moved) {
-            let frame = (granting.claim.base + granting.moved - 1) as u32;
-            let number = FrameNumber(frame);
+            let unit = granting.claim.base + granting.moved - 1;
+            let number = self.place(granting.claim.kind, unit);
             while self.frames.unmap_one(number) {
                 if left == 0 {
                     return Err(Error::Again);
@@ -189,7 +193,7 @@ impl Resources {
             tlb::finish();
             if self.frames.pins(number) == 0 {
                 // The kernel's for the receiver: refused, and stays.
-                let _ = self.ledger.transfer(Frame(frame), receiver, giver);
+                let _ = self.ledger.transfer(Frame(number.0), receiver, giver);
             }
             granting.moved -= 1;
         }
@@ -207,13 +211,12 @@ impl Resources {
         let end = count.min(granting.moved + OWNERS_PER_STEP);
         let mut cleaned = 0;
         while granting.moved < end && cleaned < CLEANED_PER_STEP {
-            let frame = (granting.claim.base + granting.moved) as u32;
-            let number = FrameNumber(frame);
+            let number = self.place(granting.claim.kind, granting.claim.base + granting.moved);
             if self.frames.mappings(number) > 0 || self.frames.pins(number) > 0 {
                 return Err(Error::Busy);
             }
             cleaned += u32::from(self.frames.clean(number));
-            self.ledger.transfer(Frame(frame), giver, receiver).map_err(|_| Error::Busy)?;
+            self.ledger.transfer(Frame(number.0), giver, receiver).map_err(|_| Error::Busy)?;
             granting.moved += 1;
         }
         if granting.moved < count { Err(Error::Again) } else { Ok(()) }

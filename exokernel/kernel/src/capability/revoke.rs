@@ -165,7 +165,10 @@ impl Kernel {
                 let gate = affected.range.base() as u32;
                 self.abort_call_of(gate, Error::Stale, Some(affected.node));
             }
-            Kind::Frames => return self.reclaim_frames(affected, reclaimed, revoker),
+            Kind::Interrupt => self.lines_end_grant(affected.node),
+            Kind::Frames | Kind::DeviceFrames => {
+                return self.reclaim_frames(affected, reclaimed, revoker);
+            }
             _ => {}
         }
         Ok(true)
@@ -179,20 +182,24 @@ impl Kernel {
         revoker: Option<u32>,
     ) -> Result<bool, Error> {
         let end = affected.range.count().min(*reclaimed + FRAMES_PER_STEP);
-        let frame = |unit: u64| (affected.range.base() + unit) as u32;
+        let place = |resources: &Resources, unit: u64| {
+            resources.place(affected.kind, affected.range.base() + unit).0
+        };
         let mut left = MAPPINGS_PER_STEP;
         for unit in *reclaimed..end {
-            if !self.resources.unmap_frame(frame(unit), affected.owner, &mut left) {
+            let frame = place(&self.resources, unit);
+            if !self.resources.unmap_frame(frame, affected.owner, &mut left) {
                 return Ok(false);
             }
         }
         // No core may write to them any more when they are zeroed.
         tlb::finish();
         while *reclaimed < end {
-            if !self.resources.take_frame(frame(*reclaimed), affected) {
+            let frame = place(&self.resources, *reclaimed);
+            if !self.resources.take_frame(frame, affected) {
                 let more = self.make_let_go(affected.owner, revoker)?;
                 // When nothing is left of its owner and a frame is still in use, the use is another's.
-                if more || self.resources.take_frame(frame(*reclaimed), affected) {
+                if more || self.resources.take_frame(frame, affected) {
                     return Ok(false);
                 }
                 return Err(Error::Busy);
@@ -271,10 +278,11 @@ impl Resources {
         true
     }
 
-    /// Zeroes an unmapped frame and gives it to the heir; false if it is in use.
+    /// Zeroes an unmapped frame of RAM and gives it to the heir; false if it is in use.
     fn take_frame(&mut self, frame: u32, affected: &Affected) -> bool {
+        let is_device = affected.kind == Kind::DeviceFrames;
         !self.is_owner(frame, affected.owner)
-            || self.frames.zero_user(FrameNumber(frame))
+            || (is_device || self.frames.zero_user(FrameNumber(frame)))
                 && self.ledger.transfer(Frame(frame), affected.owner, affected.heir).is_ok()
     }
 }

@@ -1,8 +1,14 @@
 //! Traps of ring 3: faults go up, interrupts are taken.
+mod line;
+
+pub(crate) use line::{Line, route};
+
 use crate::debug::log_line;
 use crate::kernel::{Kernel, lock, run};
 use serix_abi::start::EndReason;
-use serix_hal::cpu::apic::{self, DEVICE_VECTOR, SHOOTDOWN_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR};
+use serix_hal::cpu::apic::{
+    self, DEVICE_VECTOR, LINE_VECTOR, LINES, SHOOTDOWN_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR,
+};
 use serix_hal::cpu::trap::waited_ticks;
 use serix_hal::cpu::{Context, registers, tlb};
 use serix_hal::memory::info::count_fault;
@@ -92,6 +98,10 @@ impl Kernel {
             DEVICE_VECTOR => {
                 self.info.count_device();
                 self.complete_transfers();
+            }
+            vector if (LINE_VECTOR..LINE_VECTOR + LINES as u8).contains(&vector) => {
+                self.info.count_device();
+                self.line_signals(vector);
             }
             SPURIOUS_VECTOR => return,
             // `RESCHEDULE_VECTOR` asks for nothing but that the core looks who should run.

@@ -40,6 +40,15 @@ impl Kernel {
         }
     }
 
+    /// Clears the bits of a signal, as if it had not been sent.
+    pub(crate) fn unsend(&mut self, signal: Signal) {
+        if GrantTree::is_current(&self.resources, signal.node, signal.generation)
+            && let Some(event) = self.events.get_mut(signal.event)
+        {
+            event.watch.poll(signal.bits);
+        }
+    }
+
     /// Makes an event of the calling domain.
     pub(crate) fn event_create(&mut self, caller: u32) -> Result<u32, Error> {
         let index = self.events.next().ok_or(Error::TableFull)?;

@@ -118,7 +118,12 @@ impl Kernel {
         first: u64,
         flags: MapFlags,
     ) -> Result<u64, Error> {
-        let binding = self.resources.lookup(caller, frames, Kind::Frames, Rights::MAP)?;
+        let binding = match self.resources.lookup(caller, frames, Kind::Frames, Rights::MAP) {
+            Err(Error::BadSlot) => {
+                return self.map_device_range(caller, space, range, frames, first, flags);
+            }
+            binding => binding?,
+        };
         let limits = limits(binding.rights);
         if !limits.allows(flags) {
             return Err(Error::Denied);
@@ -131,6 +136,33 @@ impl Kernel {
             resources.map_frames(root, domain, range.address, units.base() as u32, count, flags)?;
         self.info.count_mapped(done);
         Ok(done)
+    }
+
+    /// As [`Self::map_range`], of a device's frames, which nothing executes.
+    #[cold]
+    fn map_device_range(
+        &mut self,
+        caller: u32,
+        space: Space,
+        range: PageRange,
+        frames: u32,
+        first: u64,
+        flags: MapFlags,
+    ) -> Result<u64, Error> {
+        let rights = Rights::MAP;
+        let binding = self.resources.lookup(caller, frames, Kind::DeviceFrames, rights)?;
+        let limits = limits(binding.rights.intersect(Rights::WRITE));
+        if !limits.allows(flags) {
+            return Err(Error::Denied);
+        }
+        let units = binding.range.part(first, range.count).ok_or(Error::BadArgument)?;
+        let first = self.resources.place(Kind::DeviceFrames, units.base());
+        let (root, domain, resources) = self.open(space)?;
+        // A leaf table at a time.
+        let count = resources.owned(domain, first, here(range.address, range.count))?;
+        let leaf = resources.leaf_for(root, domain, range.address)?;
+        let flags = flags.with(limits);
+        Ok(leaf.map_device(&mut resources.frames, range.address, first, count, flags))
     }
 
     /// Removes mappings; how many pages were passed.
@@ -186,13 +218,7 @@ impl Resources {
         count: u64,
         flags: MapFlags,
     ) -> Result<u64, Error> {
-        let owner = self.domains.get(domain).ok_or(Error::Dead)?.id;
-        let owned = (0..count as u32)
-            .take_while(|unit| self.ledger.is_mappable_by(Frame(base + unit), owner))
-            .count() as u64;
-        if owned == 0 {
-            return Err(Error::Denied);
-        }
+        let owned = self.owned(domain, FrameNumber(base), count)?;
         let mut done = 0;
         while done < owned {
             let at = address + done * PAGE_SIZE as u64;
@@ -209,6 +235,16 @@ impl Resources {
             done += mapped;
         }
         if done == 0 { Err(Error::Denied) } else { Ok(done) }
+    }
+
+    /// How many frames from the first on, at most `count`, are the domain's; at least one.
+    #[inline]
+    fn owned(&self, domain: u32, first: FrameNumber, count: u64) -> Result<u64, Error> {
+        let owner = self.domains.get(domain).ok_or(Error::Dead)?.id;
+        let owned = (0..count as u32)
+            .take_while(|unit| self.ledger.is_mappable_by(Frame(first.0 + unit), owner))
+            .count();
+        if owned == 0 { Err(Error::Denied) } else { Ok(owned as u64) }
     }
 
     /// The leaf table for an address, made from the domain's account if need be.

@@ -38,6 +38,10 @@ impl Kernel {
         let more = match binding.kind {
             Kind::Event if current && keeps => self.event_end_step(binding.object),
             Kind::Gate if current && keeps => self.gate_end_step(binding.object),
+            Kind::Interrupt if current && !binding.delegation => {
+                self.line_unbind(caller.domain, &binding);
+                false
+            }
             _ if current && (binding.delegation || keeps) => return Err(Error::Busy),
             _ => false,
         };

@@ -1,6 +1,7 @@
 //! Native calls: decode registers, check, act. Only this module sees registers.
 mod authority;
 mod control;
+mod device;
 mod memory;
 
 use crate::kernel::{Kernel, Outcome, lock, run, run_in_slice};
@@ -138,6 +139,10 @@ impl Kernel {
                 self.gate_reply([a, b, c, d])
             }
             Call::DispatcherStart => self.call_dispatcher_start(caller, arguments),
+            Call::InterruptBind => self.call_interrupt_bind(caller, arguments),
+            Call::InterruptAcknowledge => self.call_interrupt_acknowledge(caller, arguments),
+            Call::PortRead => self.call_port_read(caller, arguments),
+            Call::PortWrite => self.call_port_write(caller, arguments),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! From manifest to what each session gets.
 
 use crate::common::{MemoryDisk, elf, good_segments};
+use serix_abi::start::Framebuffer;
 use serix_init::error::{Failure, Reason};
 use serix_init::frames::{FramePool, Piece};
 use serix_init::gpt::{GptError, Table};
 use serix_init::inventory::{CoreSlices, DiskDevice, Inventory};
 use serix_init::plan::{SessionPlan, Tables, devices, plan};
 use serix_manifest::parse;
+use serix_session::Purpose;
 use serix_sys::Slot;
 
 const FRAMES: u64 = 8192;
@@ -25,6 +27,9 @@ fn inventory() -> Inventory {
         disks: vec![DiskDevice { number: 0, slot: Slot(5), sectors: 2048 }],
         log: Some(Slot(6)),
         link: Some(Slot(7)),
+        framebuffer: Some((Slot(8), 3, Framebuffer { width: 64, ..Framebuffer::default() })),
+        ports: vec![Slot(9), Slot(10)],
+        interrupts: vec![(1, Slot(11)), (12, Slot(12))],
         modules: vec!["libos".into(), "broken".into()],
     }
 }
@@ -145,6 +150,24 @@ fn a_partition_is_given_once() {
 }
 
 #[test]
+fn devices_are_given_whole_and_once() {
+    let text = "[session a]\nlibos = libos\nmemory = 4M\ndevice = keyboard\n\
+                [session b]\nlibos = libos\nmemory = 4M\ndevice = framebuffer\n";
+    let plans = plan_of(text).unwrap();
+    let parts = |plan: &SessionPlan<'_>| -> Vec<_> {
+        plan.devices.iter().map(|part| (part.purpose, part.name, part.slot.0)).collect()
+    };
+    let ports = [9, 10].map(|slot| (Purpose::Ports, "keyboard", slot));
+    let lines = [("keyboard", 11), ("mouse", 12)];
+    let lines = lines.map(|(name, slot)| (Purpose::Interrupt, name, slot));
+    assert_eq!(parts(&plans[0]), [ports, lines].concat());
+    assert_eq!(parts(&plans[1]), [(Purpose::DeviceFrames, "framebuffer", 8)]);
+    assert_eq!((plans[0].framebuffer.width, plans[1].framebuffer.width), (0, 64));
+    let twice = format!("{text}device = keyboard\n");
+    assert_eq!(reason(&twice), Reason::DeviceTaken("keyboard"));
+}
+
+#[test]
 fn a_machine_without_what_is_asked_says_so() {
     let text = "[session b]\nlibos = libos\nmemory = 4M\ndisk d = disk0:root ro\nconsole = link\n";
     let bare = Inventory { disks: vec![], ..inventory() };
@@ -153,6 +176,13 @@ fn a_machine_without_what_is_asked_says_so() {
     let mute = Inventory { link: None, ..inventory() };
     let failure = plan_on(&mute, &tables(&mute, text), text).unwrap_err();
     assert!(failure.to_string().contains("no link to the host"), "{failure}");
+    for (device, words) in [("framebuffer", "no framebuffer"), ("keyboard", "no keyboard")] {
+        let bare =
+            Inventory { framebuffer: None, ports: vec![], interrupts: vec![], ..inventory() };
+        let text = format!("[session b]\nlibos = libos\nmemory = 4M\ndevice = {device}\n");
+        let failure = plan_on(&bare, &tables(&bare, &text), &text).unwrap_err();
+        assert!(failure.to_string().contains(words), "{failure}");
+    }
     let inventory = inventory();
     let mut bad = tables(&inventory, text);
     bad.get_mut("disk0").unwrap().1 = Err(GptError::NoTable);

@@ -3,10 +3,13 @@
 //! The loops are the longest part of the kernel's memory paths, so they keep the table, its links and the frame
 //! entries at hand instead of looking them up for each page.
 use super::reverse::Link;
-use super::{ENTRIES, FrameState, LIMITS, MapFlags, PRESENT, USER, WRITE, index, reference, table};
+use super::{
+    CACHING, DEVICE, ENTRIES, FrameState, LIMITS, MapFlags, PRESENT, UNCACHED, USER, WRITE,
+    WRITE_COMBINING, index, reference, table,
+};
 use crate::address::FrameNumber;
 use crate::cpu::tlb;
-use crate::memory::frames::FrameTable;
+use crate::memory::frames::{Caching, FrameTable};
 use serix_abi::PAGE_SIZE;
 
 /// Pages from which on forgetting all translations is cheaper than one after the other.
@@ -99,6 +102,41 @@ impl Leaf {
         done as u64
     }
 
+    /// As [`Self::map`], of consecutive frames of a device, from the one at a place on.
+    pub fn map_device(
+        self,
+        frames: &mut FrameTable,
+        address: u64,
+        first: FrameNumber,
+        count: u64,
+        flags: MapFlags,
+    ) -> u64 {
+        let (slot, count) = (index(address, 1), Self::clamp(address, count));
+        let bits = flags.0 & (MapFlags::REQUEST.0 | LIMITS) | PRESENT | USER;
+        for done in 0..count {
+            let (at, place) = (slot + done, FrameNumber(first.0 + done as u32));
+            let Some((frame, caching)) = frames.device_frame(place) else { return done as u64 };
+            if table(self.table)[at] & PRESENT != 0 {
+                self.replace(frames, address + (done * PAGE_SIZE) as u64, at);
+            }
+            let here = reference(self.table, at);
+            let entry = &mut frames.entries[place.0 as usize];
+            let next = core::mem::replace(&mut entry.first, here);
+            entry.uses += 1;
+            *frames.link(here) = Link { previous: 0, next };
+            if next != 0 {
+                frames.link(next).previous = here;
+            }
+            let caching = match caching {
+                Caching::Uncached => UNCACHED,
+                Caching::WriteCombining => WRITE_COMBINING,
+            };
+            table(self.table)[at] = frame.start().0 | bits | caching;
+            frames.entries[self.table.0 as usize].uses += 1;
+        }
+        count as u64
+    }
+
     /// Takes out a mapping that another replaces.
     #[cold]
     fn replace(self, frames: &mut FrameTable, address: u64, at: usize) {
@@ -129,6 +167,7 @@ impl Leaf {
             | MapFlags::ACCESSED.0
             | MapFlags::DIRTY.0
             | LIMITS
+            | CACHING
             | PRESENT
             | USER;
         let mut done = 0;
@@ -154,7 +193,8 @@ impl Leaf {
         let (mut made, mut changed) = (0, false);
         for at in slot..slot + count {
             let entry = &mut from[at];
-            if *entry & PRESENT == 0 {
+            // A device's page is not copied on write: whoever wants it in the other environment maps it there.
+            if *entry & (PRESENT | DEVICE) != PRESENT {
                 continue;
             }
             if *entry & (MapFlags::SHARED.0 | WRITE) == WRITE {

@@ -21,6 +21,14 @@ const USER: u64 = 1 << 2;
 /// In a top table: the entry belongs to a subtree or is the window.
 const FOREIGN: u64 = 1 << 9;
 const NO_EXECUTE: u64 = 1 << 63;
+/// A device's page: the bit that keeps it out of caches. RAM never has it.
+const DEVICE: u64 = MapFlags::DEVICE.0;
+/// Entry 3 of the page attribute table, as at reset: no caching at all.
+const UNCACHED: u64 = DEVICE | 1 << 3;
+/// Entry 6, which `features::enable` sets to write combining.
+const WRITE_COMBINING: u64 = DEVICE | 1 << 7;
+/// All bits that choose from the page attribute table (AMD APM vol. 2, 7.8).
+const CACHING: u64 = UNCACHED | WRITE_COMBINING;
 const LIMITS: u64 = MapFlags::MAY_WRITE.0 | MapFlags::MAY_EXECUTE.0;
 /// Entries of a table.
 pub const ENTRIES: usize = 512;

@@ -2,7 +2,7 @@
 //!
 //! A reference names an entry: table frame number << 9 | index. Invariant: a user frame's list holds exactly the present
 //! entries that map it, and `uses` is its length; [`FrameTable::check_mappings`] looks.
-use super::{ENTRIES, Leaf, PRESENT, frame_of, reference, table};
+use super::{DEVICE, ENTRIES, Leaf, PRESENT, frame_of, reference, table};
 use crate::address::FrameNumber;
 use crate::cpu::tlb;
 use crate::memory::frames::{FrameState, FrameTable};
@@ -47,7 +47,7 @@ impl FrameTable {
     /// Removes one mapping of a frame, wherever it is: false when there is none left.
     pub fn unmap_one(&mut self, frame: FrameNumber) -> bool {
         let Some(entry) = self.entries.get(frame.0 as usize) else { return false };
-        if entry.state != FrameState::User || entry.uses == 0 {
+        if !matches!(entry.state, FrameState::User | FrameState::Device) || entry.uses == 0 {
             return false;
         }
         let reference = entry.first;
@@ -68,7 +68,7 @@ impl FrameTable {
 
     fn mappings_agree(&self, frame: FrameNumber) -> bool {
         let entry = &self.entries[frame.0 as usize];
-        if entry.state != FrameState::User {
+        if !matches!(entry.state, FrameState::User | FrameState::Device) {
             return true;
         }
         let (mut at, mut previous, mut seen) = (entry.first, 0, 0);
@@ -76,7 +76,8 @@ impl FrameTable {
             let leaf = FrameNumber(at >> 9);
             let mapped = table(leaf)[(at & 511) as usize];
             let link = *self.link(at);
-            if mapped & PRESENT == 0 || frame_of(mapped) != frame || link.previous != previous {
+            if mapped & PRESENT == 0 || self.entry_of(mapped) != frame || link.previous != previous
+            {
                 return false;
             }
             (previous, at) = (at, link.next);
@@ -89,11 +90,25 @@ impl FrameTable {
     #[inline(always)]
     pub(super) fn clear(&mut self, leaf: Leaf, index: usize) -> bool {
         let entry = core::mem::take(&mut table(leaf.table())[index]);
-        if entry & PRESENT == 0 {
-            return false;
+        if entry & (PRESENT | DEVICE) != PRESENT {
+            return entry & PRESENT != 0 && self.clear_device(leaf, index, entry);
         }
         self.link_out(frame_of(entry), reference(leaf.table(), index));
         self.entries[leaf.table().0 as usize].uses -= 1;
         true
+    }
+
+    /// As [`Self::clear`], of an entry that maps a device's frame.
+    #[cold]
+    fn clear_device(&mut self, leaf: Leaf, index: usize, entry: u64) -> bool {
+        self.link_out(self.entry_of(entry), reference(leaf.table(), index));
+        self.entries[leaf.table().0 as usize].uses -= 1;
+        true
+    }
+
+    /// Where the frame that an entry maps has its own entry in the frame table.
+    fn entry_of(&self, entry: u64) -> FrameNumber {
+        let frame = frame_of(entry);
+        if entry & DEVICE == 0 { frame } else { self.place_of(frame).unwrap_or(frame) }
     }
 }

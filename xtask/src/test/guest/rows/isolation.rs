@@ -13,6 +13,7 @@ pub(super) const TESTS: &[Test] = &[
     Test { name: "6-gates", seconds: 120, body: |bench| native(&bench, "gates", 17) },
     Test { name: "6-revocation", seconds: 120, body: |bench| native(&bench, "revocation", 8) },
     Test { name: "6-bounded-work", seconds: 300, body: bounded_work },
+    Test { name: "6-devices", seconds: 120, body: devices },
     Test { name: "6-rings", seconds: 120, body: |bench| native(&bench, "rings", 16) },
     Test { name: "6-restart", seconds: 300, body: restart },
     Test { name: "6-forged-tokens", seconds: 300, body: |bench| native(&bench, "forgery", 15) },
@@ -30,9 +31,14 @@ pub(super) const TESTS: &[Test] = &[
 
 /// Runs a manifest of exokernel/tests: no complaint, no violation, and at least so many passes.
 fn native(bench: &Bench, name: &str, passes: usize) -> Result<()> {
+    native_on(bench, &[], name, passes)
+}
+
+/// As [`native`], on a machine with these options.
+fn native_on(bench: &Bench, options: &[&str], name: &str, passes: usize) -> Result<()> {
     let manifest = bench.source(&format!("exokernel/tests/manifests/{name}.manifest"));
-    let ran =
-        bench.run(&["--manifest", manifest.to_str().context("a path in UTF-8")?], &[], b"")?;
+    let manifest = manifest.to_str().context("a path in UTF-8")?;
+    let ran = bench.run(&[options, &["--manifest", manifest]].concat(), &[], b"")?;
     ran.expect("", 0)?;
     ensure!(lines(&ran, "FAIL ") == 0 && lines(&ran, "PASS ") >= passes, "{ran}\n{}", ran.log);
     expect_whole_ledger(&ran)
@@ -68,6 +74,17 @@ pub(in super::super) fn fuzz(bench: &Bench, cores: u32, length: Length) -> Resul
     ran.expect("", 0)?;
     ensure!(lines(&ran, "FAIL ") == 0 && lines(&ran, "PASS ") >= 2, "{ran}\n{}", ran.log);
     expect_whole_ledger(&ran)
+}
+
+/// Device frames, lines and ports; and a machine without what the manifest names says so.
+fn devices(bench: Bench) -> Result<()> {
+    native_on(&bench, &["--framebuffer"], "devices", 31)?;
+    let manifest = bench.source("exokernel/tests/manifests/devices.manifest");
+    let manifest = manifest.to_str().context("a path in UTF-8")?;
+    let ran = bench.run(&["--manifest", manifest], &[], b"")?;
+    ran.expect_status(125)?;
+    ensure!(ran.log.contains("this machine has no framebuffer"), "{ran}\n{}", ran.log);
+    Ok(())
 }
 
 /// A gibibyte is mapped, unmapped, given and taken back: by instruction count, no slice begins late.
