@@ -15,6 +15,7 @@ use core::arch::{asm, naked_asm};
 use core::cell::{Cell, UnsafeCell};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use serix_sys::Slot;
+use serix_sys::abi::dispatcher::offset as page;
 
 /// rsp of the thread that runs next, read by whichever dispatcher resumes.
 static NEXT_STACK: AtomicU64 = AtomicU64::new(0);
@@ -143,12 +144,12 @@ impl Context {
     #[must_use]
     pub fn new(stack_top: u64, place: Place, frame: &TrapFrame, fs_base: u64) -> Self {
         let at = stack_top - size_of::<TrapFrame>() as u64;
-        // Below the frame: where `resume` returns to, and the six registers that it pops.
-        let stack_pointer = at - 7 * 8;
+        // Below the frame: where `resume` returns to, and the nine words that it pops.
+        let stack_pointer = at - 10 * 8;
         // SAFETY: the stack was just allocated for this thread, which does not run yet.
         unsafe {
             (at as *mut TrapFrame).write(*frame);
-            core::ptr::write_bytes(stack_pointer as *mut u64, 0, 6);
+            core::ptr::write_bytes(stack_pointer as *mut u64, 0, 9);
             ((at - 8) as *mut u64).write(entry::thread_start as *const () as u64);
         }
         Self {
@@ -274,7 +275,7 @@ pub(crate) fn migrate(context: &Context, place: Place, thread: *const Thread) {
     context.load();
 }
 
-/// Saves rsp to `*save`, makes `stack` the next one, and takes it: here, or in `environment`.
+/// Saves rsp to `*save`, with where the present call came from on top of the stack, makes `stack` the next one, and takes it: here, or in `environment`.
 #[unsafe(naked)]
 unsafe extern "sysv64" fn switch_stacks(
     save: *mut u64,
@@ -289,6 +290,9 @@ unsafe extern "sysv64" fn switch_stacks(
         "push r13",
         "push r14",
         "push r15",
+        "push qword ptr gs:[{rip}]",
+        "push qword ptr gs:[{rflags}]",
+        "push qword ptr gs:[{rsp}]",
         "mov [rdi], rsp",
         "mov [rcx], rsi",
         "cmp edx, -1",
@@ -298,6 +302,9 @@ unsafe extern "sysv64" fn switch_stacks(
         "jmp {yield_to}",
         yield_to = sym serix_sys::raw::yield_to_and_jump,
         resume = sym resume,
+        rip = const page::FOREIGN_RIP,
+        rflags = const page::FOREIGN_RFLAGS,
+        rsp = const local::offset::PROGRAM_RSP,
     )
 }
 
@@ -316,6 +323,9 @@ unsafe extern "sysv64" fn migrate_stack(
         "push r13",
         "push r14",
         "push r15",
+        "push qword ptr gs:[{rip}]",
+        "push qword ptr gs:[{rflags}]",
+        "push qword ptr gs:[{rsp}]",
         "mov [rdi], rsp",
         "mov [rcx], rsp",
         "mov rdi, rdx",
@@ -323,6 +333,9 @@ unsafe extern "sysv64" fn migrate_stack(
         "jmp {yield_to}",
         yield_to = sym serix_sys::raw::yield_to_and_jump,
         resume = sym resume,
+        rip = const page::FOREIGN_RIP,
+        rflags = const page::FOREIGN_RFLAGS,
+        rsp = const local::offset::PROGRAM_RSP,
     )
 }
 
@@ -331,6 +344,9 @@ unsafe extern "sysv64" fn migrate_stack(
 pub(super) extern "sysv64" fn resume() {
     naked_asm!(
         "mov rsp, [rip + {next}]",
+        "pop qword ptr gs:[{rsp}]",
+        "pop qword ptr gs:[{rflags}]",
+        "pop qword ptr gs:[{rip}]",
         "pop r15",
         "pop r14",
         "pop r13",
@@ -339,6 +355,9 @@ pub(super) extern "sysv64" fn resume() {
         "pop rbx",
         "ret",
         next = sym NEXT_STACK,
+        rip = const page::FOREIGN_RIP,
+        rflags = const page::FOREIGN_RFLAGS,
+        rsp = const local::offset::PROGRAM_RSP,
     )
 }
 
@@ -355,14 +374,6 @@ pub(super) fn enter_first(to: &Context, thread: *const Thread) -> ! {
 pub(super) fn prepare_page(page: FrameNumber, table: u64) {
     frame_map::zero(page);
     local::install_table(page, table);
-}
-
-/// rsp of the program that made the running thread's present call.
-#[must_use]
-pub fn program_stack_pointer(context: &Context) -> u64 {
-    // SAFETY: the top of the libOS stack holds ss and, below it, rsp of the interrupted program; the running thread's
-    // stack is not written there by anybody else.
-    unsafe { ((context.stack_top - 16) as *const u64).read() }
 }
 
 /// CPUID leaf 1, edx: what programs know as `AT_HWCAP`.

@@ -13,6 +13,7 @@ use crate::sched;
 use crate::signal;
 use crate::syscall::{self, TABLE_SIZE};
 use core::arch::naked_asm;
+use serix_session::DISPATCHER_ADDRESS;
 use serix_sys::abi::dispatcher::offset as page;
 use serix_sys::abi::dispatcher::reason;
 use serix_sys::abi::layout::{USER_CODE_SELECTOR, USER_DATA_SELECTOR};
@@ -44,6 +45,9 @@ pub struct TrapFrame {
     pub rsp: u64,
     pub ss: u64,
 }
+
+/// What the kernel stores in the dispatcher's pending word; requests of the libOS are other bits.
+const UPCALL_WAITS: u64 = 1;
 
 const FRAME_SIZE: usize = size_of::<TrapFrame>();
 const _: () = assert!(FRAME_SIZE == 160);
@@ -117,16 +121,15 @@ impl Entry {
 }
 
 /// Entry of foreign calls.
+///
+/// Where the call came from (rip, flags, rsp) stays in the dispatcher page, which a switch saves with the thread
+/// (`context`): the five words above the call's number are filled in only for those that look at the whole frame. So
+/// the way back loads rsp with the place of the flags, and needs no stack.
 #[unsafe(naked)]
 pub(super) extern "sysv64" fn foreign_entry() {
     naked_asm!(
         "mov gs:[{program_rsp}], rsp",
-        "mov rsp, gs:[{stack_top}]",
-        "push {ss}",
-        "push qword ptr gs:[{program_rsp}]",
-        "push qword ptr gs:[{rflags}]",
-        "push {cs}",
-        "push qword ptr gs:[{rip}]",
+        "mov rsp, gs:[{call_stack}]",
         "push rax",
         "push rdi",
         "push rsi",
@@ -140,21 +143,87 @@ pub(super) extern "sysv64" fn foreign_entry() {
         "jae 3f",
         "call [r11 + rax * 8]",
         "2:",
-        "cmp qword ptr gs:[{work}], 0",
-        "jne 4f",
         "pop r9",
         "pop r8",
         "pop r10",
         "pop rdx",
         "pop rsi",
         "pop rdi",
-        "add rsp, 8",
         "jmp {leave}",
         "3:",
         "mov rdi, rsp",
         "call {unknown}",
         "jmp 2b",
-        "4:",
+        program_rsp = const local::PROGRAM_RSP,
+        call_stack = const local::CALL_STACK,
+        table = const local::TABLE,
+        table_size = const TABLE_SIZE,
+        unknown = sym unknown_call,
+        leave = sym leave,
+    )
+}
+
+/// The two ways to the program, each of which enables upcalls and then looks whether there is something to do first.
+/// Starts with that of calls, whose number is at rsp; `serix_leave_frame` is that of whole frames, whose rip, cs,
+/// rflags, rsp and ss are there. This, up to `serix_restart_end`, is the restart range.
+#[unsafe(naked)]
+extern "sysv64" fn leave() {
+    naked_asm!(
+        "mov dword ptr gs:[{disabled}], 0",
+        "cmp qword ptr gs:[{pending}], 0",
+        "jne 2f",
+        // Not `iretq`: emulators up to QEMU 9.0 read its operands as the kernel would, which SMAP forbids.
+        "movabs rsp, {flags_address}",
+        "popfq",
+        "mov rsp, gs:[{program_rsp}]",
+        "jmp qword ptr gs:[{rip}]",
+        ".global serix_leave_frame",
+        "serix_leave_frame:",
+        "mov dword ptr gs:[{disabled}], 0",
+        "cmp qword ptr gs:[{pending}], 0",
+        "jne 3f",
+        "pop qword ptr gs:[{leave_rip}]",
+        "lea rsp, [rsp + 8]",
+        "popfq",
+        "pop rsp",
+        "jmp qword ptr gs:[{leave_rip}]",
+        "2:",
+        "mov dword ptr gs:[{disabled}], 1",
+        "jmp {call_work}",
+        "3:",
+        "mov dword ptr gs:[{disabled}], 1",
+        ".global serix_restart_end",
+        "serix_restart_end:",
+        "jmp {frame_work}",
+        disabled = const page::UPCALLS_DISABLED,
+        pending = const page::PENDING,
+        flags_address = const DISPATCHER_ADDRESS + page::FOREIGN_RFLAGS as u64,
+        rip = const page::FOREIGN_RIP,
+        program_rsp = const local::PROGRAM_RSP,
+        leave_rip = const local::LEAVE_RIP,
+        call_work = sym call_work,
+        frame_work = sym frame_work,
+    )
+}
+
+/// A call's way back found something to do: completes the frame, from its number at rsp on.
+#[unsafe(naked)]
+extern "sysv64" fn call_work() {
+    naked_asm!(
+        "mov rcx, gs:[{rip}]",
+        "mov [rsp + 8], rcx",
+        "mov qword ptr [rsp + 16], {cs}",
+        "mov rcx, gs:[{rflags}]",
+        "mov [rsp + 24], rcx",
+        "mov rcx, gs:[{program_rsp}]",
+        "mov [rsp + 32], rcx",
+        "mov qword ptr [rsp + 40], {ss}",
+        "push rdi",
+        "push rsi",
+        "push rdx",
+        "push r10",
+        "push r8",
+        "push r9",
         "push rcx",
         "push r11",
         "push rbx",
@@ -165,43 +234,25 @@ pub(super) extern "sysv64" fn foreign_entry() {
         "push r15",
         "mov rdi, rsp",
         "mov rsi, rax",
-        "call {exit_work}",
+        "xor edx, edx",
+        "xchg gs:[{pending}], rdx",
+        "call {work}",
         "jmp {restore}",
-        program_rsp = const local::PROGRAM_RSP,
-        stack_top = const local::STACK_TOP,
-        table = const local::TABLE,
-        work = const local::WORK,
-        rflags = const page::FOREIGN_RFLAGS,
         rip = const page::FOREIGN_RIP,
+        rflags = const page::FOREIGN_RFLAGS,
+        pending = const page::PENDING,
+        program_rsp = const local::PROGRAM_RSP,
         ss = const USER_DATA_SELECTOR,
         cs = const USER_CODE_SELECTOR,
-        table_size = const TABLE_SIZE,
-        unknown = sym unknown_call,
-        exit_work = sym call_exit_work,
-        leave = sym leave,
+        work = sym call_exit_work,
         restore = sym restore,
     )
 }
 
-/// Enables upcalls and goes to the program, whose rip, cs, rflags, rsp and ss are on the stack. This, up to
-/// `restart_end`, is the restart range.
+/// The same on the way back of a whole frame, whose upper end is at rsp.
 #[unsafe(naked)]
-extern "sysv64" fn leave() {
+extern "sysv64" fn frame_work() {
     naked_asm!(
-        "mov dword ptr gs:[{disabled}], 0",
-        "cmp qword ptr gs:[{pending}], 0",
-        "jne 2f",
-        // Not `iretq`: emulators up to QEMU 9.0 read its operands as the kernel would, which SMAP forbids.
-        "pop qword ptr gs:[{leave_rip}]",
-        "lea rsp, [rsp + 8]",
-        "popfq",
-        "pop rsp",
-        "jmp qword ptr gs:[{leave_rip}]",
-        "2:",
-        "mov dword ptr gs:[{disabled}], 1",
-        ".global serix_restart_end",
-        "serix_restart_end:",
-        "mov qword ptr gs:[{pending}], 0",
         "push rax",
         "push rdi",
         "push rsi",
@@ -218,17 +269,18 @@ extern "sysv64" fn leave() {
         "push r14",
         "push r15",
         "mov rdi, rsp",
-        "call {slice}",
+        "xor esi, esi",
+        "xchg gs:[{pending}], rsi",
+        "call {work}",
         "jmp {restore}",
-        disabled = const page::UPCALLS_DISABLED,
         pending = const page::PENDING,
-        leave_rip = const local::LEAVE_RIP,
-        slice = sym slice_work,
+        work = sym frame_exit_work,
         restore = sym restore,
     )
 }
 
 unsafe extern "sysv64" {
+    fn serix_leave_frame();
     safe static serix_restart_end: u8;
 }
 
@@ -257,7 +309,7 @@ extern "sysv64" fn restore() {
         "pop rdi",
         "pop rax",
         "jmp {leave}",
-        leave = sym leave,
+        leave = sym serix_leave_frame,
     )
 }
 
@@ -270,7 +322,8 @@ pub(super) extern "sysv64" fn upcall_entry() {
         "mov rax, rsp",
         "cmp qword ptr [rax + 40], 0",
         "jne 2f",
-        "mov rsp, gs:[{stack_top}]",
+        "mov rsp, gs:[{call_stack}]",
+        "lea rsp, [rsp + {above_call}]",
         "jmp 3f",
         "2:",
         "mov rsp, [rax + 72]",
@@ -308,13 +361,7 @@ pub(super) extern "sysv64" fn upcall_entry() {
         "pop rcx",
         "pop rcx",
         "test rcx, rcx",
-        "jnz 4f",
-        "cmp qword ptr gs:[{work}], 0",
-        "je {restore}",
-        "mov rdi, rsp",
-        "call {exit_work}",
-        "jmp {restore}",
-        "4:",
+        "jz {restore}",
         "pop r15",
         "pop r14",
         "pop r13",
@@ -336,12 +383,11 @@ pub(super) extern "sysv64" fn upcall_entry() {
         "popfq",
         "pop rsp",
         "jmp qword ptr gs:[{leave_rip}]",
-        stack_top = const local::STACK_TOP,
+        call_stack = const local::CALL_STACK,
+        above_call = const local::ABOVE_CALL,
         depth = const page::DEPTH,
         leave_rip = const local::LEAVE_RIP,
-        work = const local::WORK,
         upcall = sym upcall,
-        exit_work = sym frame_exit_work,
         restore = sym restore,
     )
 }
@@ -352,14 +398,8 @@ pub(super) extern "sysv64" fn thread_start() {
     naked_asm!(
         "mov rdi, rsp",
         "call {begin}",
-        "cmp qword ptr gs:[{work}], 0",
-        "je {restore}",
-        "mov rdi, rsp",
-        "call {exit_work}",
         "jmp {restore}",
         begin = sym begin,
-        work = const local::WORK,
-        exit_work = sym frame_exit_work,
         restore = sym restore,
     )
 }
@@ -372,37 +412,44 @@ macro_rules! whole_frame_entry {
         #[unsafe(naked)]
         extern "sysv64" fn $entry() {
             core::arch::naked_asm!(
-                "add rsp, 8",
-                "push rcx",
-                "push r11",
-                "push rbx",
-                "push rbp",
-                "push r12",
-                "push r13",
-                "push r14",
-                "push r15",
-                "mov rdi, rsp",
-                "call {handler}",
-                "mov rdi, rsp",
-                "jmp {leave}",
+                "lea r11, [rip + {handler}]",
+                "jmp {complete}",
                 handler = sym $handler,
-                leave = sym $crate::raw::entry::whole_frame_leave,
+                complete = sym $crate::raw::entry::whole_frame,
             )
         }
     };
 }
 
-/// The way back of a call that had its whole frame.
+/// Calls the handler at r11 with the whole frame. The call's registers and a return address are at rsp.
 #[unsafe(naked)]
-pub(crate) extern "sysv64" fn whole_frame_leave() {
+pub(crate) extern "sysv64" fn whole_frame() {
     naked_asm!(
-        "cmp qword ptr gs:[{work}], 0",
-        "je {restore}",
+        "mov rcx, gs:[{rip}]",
+        "mov [rsp + 64], rcx",
+        "mov qword ptr [rsp + 72], {cs}",
+        "mov rcx, gs:[{rflags}]",
+        "mov [rsp + 80], rcx",
+        "mov rcx, gs:[{program_rsp}]",
+        "mov [rsp + 88], rcx",
+        "mov qword ptr [rsp + 96], {ss}",
+        "add rsp, 8",
+        "push rcx",
+        "push r11",
+        "push rbx",
+        "push rbp",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
         "mov rdi, rsp",
-        "call {exit_work}",
+        "call r11",
         "jmp {restore}",
-        work = const local::WORK,
-        exit_work = sym frame_exit_work,
+        rip = const page::FOREIGN_RIP,
+        rflags = const page::FOREIGN_RFLAGS,
+        program_rsp = const local::PROGRAM_RSP,
+        ss = const USER_DATA_SELECTOR,
+        cs = const USER_CODE_SELECTOR,
         restore = sym restore,
     )
 }
@@ -418,19 +465,30 @@ extern "sysv64" fn unknown_call(frame: &CallFrame) -> i64 {
     syscall::unknown(frame)
 }
 
-extern "sysv64" fn call_exit_work(frame: &mut TrapFrame, result: i64) {
-    signal::exit_work(frame, Some(result));
+/// `pending` is the dispatcher's word as it was: a request for exit work, an upcall of the kernel's that waited, or both.
+extern "sysv64" fn call_exit_work(frame: &mut TrapFrame, result: i64, pending: u64) {
+    if super::local::work_requested() {
+        signal::exit_work(frame, Some(result));
+    } else {
+        frame.rax = result as u64;
+    }
+    if pending & UPCALL_WAITS != 0 {
+        slice_work(frame);
+    }
 }
 
-extern "sysv64" fn frame_exit_work(frame: &mut TrapFrame) {
-    signal::exit_work(frame, None);
-}
-
-extern "sysv64" fn slice_work(frame: &mut TrapFrame) {
-    preempt(frame);
+extern "sysv64" fn frame_exit_work(frame: &mut TrapFrame, pending: u64) {
+    if pending & UPCALL_WAITS != 0 {
+        preempt(frame);
+    }
     if super::local::work_requested() {
         signal::exit_work(frame, None);
     }
+}
+
+#[cold]
+fn slice_work(frame: &mut TrapFrame) {
+    frame_exit_work(frame, UPCALL_WAITS);
 }
 
 /// Others had their turn, and may have seen what the program was at.

@@ -18,11 +18,11 @@ use serix_sys::abi::dispatcher::LIBOS_OFFSET;
 pub(super) struct Local {
     /// The thread that runs here.
     thread: *const Thread,
-    /// Top of its libOS stack.
-    stack_top: u64,
-    /// The program's rsp during a foreign entry.
+    /// Where a call's part of the trap frame begins on its libOS stack: [`offset::ABOVE_CALL`] below the top.
+    call_stack: u64,
+    /// rsp of the program's present call.
     program_rsp: u64,
-    /// Non-zero: the way back to the program leads through the exit work.
+    /// Non-zero: the way back to the program leads through the exit work. The dispatcher's pending word is set too.
     work: u64,
     /// The call table.
     table: u64,
@@ -34,9 +34,12 @@ pub(super) struct Local {
 pub(super) mod offset {
     use super::{LIBOS_OFFSET, Local, offset_of};
     pub(in crate::raw) const THREAD: usize = LIBOS_OFFSET + offset_of!(Local, thread);
-    pub(in crate::raw) const STACK_TOP: usize = LIBOS_OFFSET + offset_of!(Local, stack_top);
+    pub(in crate::raw) const CALL_STACK: usize = LIBOS_OFFSET + offset_of!(Local, call_stack);
+    /// Bytes of a trap frame above the number of its call: rip, cs, rflags, rsp, ss.
+    pub(in crate::raw) const ABOVE_CALL: usize = 40;
     pub(in crate::raw) const PROGRAM_RSP: usize = LIBOS_OFFSET + offset_of!(Local, program_rsp);
     pub(in crate::raw) const WORK: usize = LIBOS_OFFSET + offset_of!(Local, work);
+    pub(in crate::raw) const PENDING: usize = serix_sys::abi::dispatcher::offset::PENDING;
     pub(in crate::raw) const TABLE: usize = LIBOS_OFFSET + offset_of!(Local, table);
     pub(in crate::raw) const LEAVE_RIP: usize = LIBOS_OFFSET + offset_of!(Local, leave_rip);
 }
@@ -84,12 +87,17 @@ pub fn current() -> Current {
     }
 }
 
+/// The libOS's bit of the pending word, of which the way back looks at nothing else.
+const WORK_WAITS: u64 = 2;
+
 /// Sends the running thread through the exit work before it returns to its program.
 #[inline]
 pub fn request_work() {
-    // SAFETY: as `current`; the word is this dispatcher's own.
+    // SAFETY: as `current`; the words are this dispatcher's own. The kernel may store its bit at any time, in place of
+    // ours: the way back looks at `work` whatever brought it there.
     unsafe {
-        asm!("mov qword ptr gs:[{}], 1", const offset::WORK, options(nostack, preserves_flags))
+        asm!("mov qword ptr gs:[{}], 1", "or qword ptr gs:[{}], {}",
+            const offset::WORK, const offset::PENDING, const WORK_WAITS, options(nostack))
     };
 }
 
@@ -115,6 +123,18 @@ pub fn work_requested() -> bool {
     work != 0
 }
 
+/// rsp of the program that made the running thread's present call.
+#[must_use]
+pub fn program_stack_pointer() -> u64 {
+    let rsp: u64;
+    // SAFETY: as `current`.
+    unsafe {
+        asm!("mov {}, gs:[{}]", out(reg) rsp, const offset::PROGRAM_RSP,
+            options(nostack, readonly, preserves_flags));
+    }
+    rsp
+}
+
 /// Tells a dispatcher page (of any environment) which thread runs there next.
 pub(super) fn install(page: FrameNumber, thread: *const Thread, stack_top: u64, work: bool) {
     let local = (frame_map::address(page) as usize + LIBOS_OFFSET) as *mut Local;
@@ -122,8 +142,12 @@ pub(super) fn install(page: FrameNumber, thread: *const Thread, stack_top: u64, 
     // 2. That dispatcher does not run: this core runs the caller, or it is the caller's own.
     unsafe {
         (*local).thread = thread;
-        (*local).stack_top = stack_top;
+        (*local).call_stack = stack_top - offset::ABOVE_CALL as u64;
         (*local).work = u64::from(work);
+        if work {
+            let pending = (frame_map::address(page) as usize + offset::PENDING) as *mut u64;
+            *pending |= WORK_WAITS;
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 use super::time;
 use crate::memory::UserAddress;
 use crate::process::{self, current_process};
-use crate::raw::context;
 use crate::raw::entry::TrapFrame;
+use crate::raw::local;
 use crate::sched::{self, WaitError, current};
 use crate::signal::info::{INFO_SIZE, code};
 use crate::signal::set::SIGNAL_MAX;
@@ -243,7 +243,7 @@ pub(super) fn rt_tgsigqueueinfo(pid: i32, tid: i32, number: u32, info: UserAddre
 
 pub(super) fn sigaltstack(new: UserAddress, old: UserAddress) -> Result<()> {
     let me = current();
-    let rsp = context::program_stack_pointer(&me.context);
+    let rsp = local::program_stack_pointer();
     let before = me.signals.lock().alt_stack;
     if let Some(new) = new.optional() {
         let [address, flags, size]: [u64; 3] = new.read()?;
