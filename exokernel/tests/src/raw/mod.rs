@@ -19,8 +19,8 @@ pub use entry::{
 };
 pub use guard::{NOWHERE, harms};
 pub use probe::{
-    Fault, execute, faults, fs_base, gs_base_across_entries, now_ns, read, read_with_flags,
-    set_fs_base, vectors, vectors_survive, write,
+    Fault, execute, faults, fs_base, gs_base_across_entries, now_ns, pass_time, read,
+    read_with_flags, set_fs_base, vectors, vectors_survive, write,
 };
 pub use server::{ENTRY_SIZE, NEXT, Server, gate_call, server_code};
 pub use syscall::{

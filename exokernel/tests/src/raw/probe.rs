@@ -170,6 +170,14 @@ pub fn execute(address: u64) -> Result<(), Fault> {
     outcome(before)
 }
 
+/// Does nothing for 500 instructions, which an emulator is quick about.
+pub fn pass_time() {
+    // SAFETY: an instruction without any effect.
+    unsafe {
+        core::arch::asm!(".rept 500", "nop", ".endr", options(nomem, nostack, preserves_flags))
+    }
+}
+
 /// Nanoseconds of the TSC clock, by the information page that `init` mapped.
 #[must_use]
 pub fn now_ns() -> u64 {

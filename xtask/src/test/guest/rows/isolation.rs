@@ -15,6 +15,7 @@ pub(super) const TESTS: &[Test] = &[
     Test { name: "6-bounded-work", seconds: 300, body: bounded_work },
     Test { name: "6-devices", seconds: 120, body: devices },
     Test { name: "6-rings", seconds: 120, body: |bench| native(&bench, "rings", 16) },
+    Test { name: "6-scheduler", seconds: 300, body: scheduler },
     Test { name: "6-restart", seconds: 300, body: restart },
     Test { name: "6-forged-tokens", seconds: 300, body: |bench| native(&bench, "forgery", 15) },
     Test { name: "6-random-native-calls", seconds: 300, body: |bench| fuzz(&bench, 1, Length::CI) },
@@ -94,6 +95,19 @@ fn bounded_work(bench: Bench) -> Result<()> {
     let ran = bench.run(&["--icount", "--mem", "1536M", "--manifest", manifest], &[], b"")?;
     ran.expect("", 0)?;
     ensure!(lines(&ran, "PASS gibibyte: ") == 1 && lines(&ran, "FAIL ") == 0, "{ran}\n{}", ran.log);
+    expect_whole_ledger(&ran)
+}
+
+/// Environments run by a scheduler in ring 3: shares as the weights say, and a lock whose holder inherits slices, by instruction
+/// count.
+fn scheduler(bench: Bench) -> Result<()> {
+    let manifest = bench.source("exokernel/tests/manifests/scheduler.manifest");
+    let manifest = manifest.to_str().context("a path in UTF-8")?;
+    let ran = bench.run(&["--icount", "--manifest", manifest], &[], b"")?;
+    ran.expect("", 0)?;
+    let is_told = |line: &&str| line.starts_with("SHARES slices ") || line.starts_with("WAIT ");
+    ran.log.lines().filter(is_told).for_each(|line| println!("        {line}"));
+    ensure!(lines(&ran, "PASS scheduler: ") == 4 && lines(&ran, "FAIL ") == 0, "{ran}\n{}", ran.log);
     expect_whole_ledger(&ran)
 }
 
