@@ -107,7 +107,11 @@ fn scheduler(bench: Bench) -> Result<()> {
     ran.expect("", 0)?;
     let is_told = |line: &&str| line.starts_with("SHARES slices ") || line.starts_with("WAIT ");
     ran.log.lines().filter(is_told).for_each(|line| println!("        {line}"));
-    ensure!(lines(&ran, "PASS scheduler: ") == 4 && lines(&ran, "FAIL ") == 0, "{ran}\n{}", ran.log);
+    ensure!(
+        lines(&ran, "PASS scheduler: ") == 4 && lines(&ran, "FAIL ") == 0,
+        "{ran}\n{}",
+        ran.log
+    );
     expect_whole_ledger(&ran)
 }
 
