@@ -1,6 +1,6 @@
 //! The information page: what any environment may read without a call.
 
-use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Identifies an [`InfoPage`].
 pub const INFO_MAGIC: u64 = u64::from_le_bytes(*b"serixinf");
@@ -59,6 +59,54 @@ pub struct Counters {
     pub latest_slice_ns: AtomicU64,
 }
 
+/// Rows of [`InfoPage::histograms`]: a native call has that of its number, these have the last ones.
+pub mod row {
+    /// Stays in the kernel from a fault to the upcall for it.
+    pub const UPCALL: usize = super::HISTOGRAMS - 4;
+    /// Stays in the kernel that left to another dispatcher than they came from; they are in another row too.
+    pub const SWITCH: usize = super::HISTOGRAMS - 3;
+    /// Waits until other cores have forgotten translations; part of a stay.
+    pub const SHOOTDOWN: usize = super::HISTOGRAMS - 2;
+    /// Interrupts of ring 3.
+    pub const INTERRUPT: usize = super::HISTOGRAMS - 1;
+}
+
+/// Rows of [`InfoPage::histograms`].
+pub const HISTOGRAMS: usize = 64;
+/// Buckets of a [`Histogram`].
+pub const BUCKETS: usize = 12;
+/// The first bucket holds what took fewer ticks than two to this power, each further one what took up to twice as long
+/// as the one before it, the last all the rest.
+pub const FIRST_BUCKET_SHIFT: u32 = 6;
+
+/// How often something took how long, in ticks of the TSC, by powers of two.
+#[repr(C)]
+#[derive(Default)]
+pub struct Histogram {
+    /// Counts.
+    pub buckets: [AtomicU32; BUCKETS],
+}
+
+impl Histogram {
+    /// The bucket of a duration.
+    #[must_use]
+    pub const fn bucket(ticks: u64) -> usize {
+        let width = (64 - ticks.leading_zeros()).saturating_sub(FIRST_BUCKET_SHIFT) as usize;
+        if width < BUCKETS { width } else { BUCKETS - 1 }
+    }
+
+    /// Adds a duration.
+    pub fn note(&self, ticks: u64) {
+        self.buckets[Self::bucket(ticks)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often it happened.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(|bucket| u64::from(bucket.load(Ordering::Relaxed))).sum()
+    }
+}
+
 /// The page.
 #[repr(C, align(4096))]
 pub struct InfoPage {
@@ -84,6 +132,25 @@ pub struct InfoPage {
     pub cores: [CoreInfo; MAX_CORES],
     /// Counters.
     pub counters: Counters,
+    /// 1 if the kernel fills the histograms (word `histograms` of its command line), else 0.
+    pub histograms_on: u64,
+    /// Native calls by number, and the rows of [`row`].
+    pub histograms: [Histogram; HISTOGRAMS],
 }
 
 const _: () = assert!(size_of::<InfoPage>() == crate::PAGE_SIZE);
+const _: () = assert!(crate::Call::ALL.len() <= row::UPCALL);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_double() {
+        let buckets = [0, 63, 64, 127, 128, 65_535, 65_536, u64::MAX].map(Histogram::bucket);
+        assert_eq!(buckets, [0, 0, 1, 1, 2, 10, 11, 11]);
+        let histogram = Histogram::default();
+        [1, 70, 1 << 40].into_iter().for_each(|ticks| histogram.note(ticks));
+        assert_eq!(histogram.count(), 3);
+    }
+}

@@ -38,12 +38,14 @@ pub(crate) struct Options {
     pub(crate) check: bool,
     /// `panic`: panic instead of starting the first domain, for testing what a panic looks like.
     pub(crate) panic: bool,
+    /// `histograms`: keep histograms of what takes how long.
+    pub(crate) histograms: bool,
 }
 
 impl Options {
     pub(crate) fn parse(command_line: &str) -> Self {
         let has = |word: &str| command_line.split_ascii_whitespace().any(|other| other == word);
-        Self { check: has("check"), panic: has("panic") }
+        Self { check: has("check"), panic: has("panic"), histograms: has("histograms") }
     }
 }
 

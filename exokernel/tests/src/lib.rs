@@ -13,6 +13,7 @@ pub mod arena;
 pub mod attenuate;
 pub mod check;
 pub mod child;
+pub mod histograms;
 pub mod log;
 pub mod random;
 pub mod raw;

@@ -118,8 +118,9 @@ pub(crate) struct System {
     /// Show Linux calls and their results on standard error
     #[arg(long)]
     pub(crate) strace: bool,
-    /// A word for the kernel: `check` walks the frame ledger at power-off, `panic` panics (repeatable)
-    #[arg(long, value_name = "WORD", value_parser = ["check", "panic"])]
+    /// A word for the kernel: `check` walks the frame ledger at power-off, `histograms` keeps those of
+    /// /proc/serix/counters, `panic` panics (repeatable)
+    #[arg(long, value_name = "WORD", value_parser = ["check", "histograms", "panic"])]
     pub(crate) kernel_option: Vec<String>,
     /// Show stages, the compiler's words and, in `run`, the kernel log on standard error
     #[arg(short, long)]

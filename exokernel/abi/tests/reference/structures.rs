@@ -1,7 +1,7 @@
 //! The shared structures, measured.
 
 use serix_abi::dispatcher::{DispatcherPage, DispatcherParameters, UpcallFrame};
-use serix_abi::info::{CoreInfo, Counters, InfoPage};
+use serix_abi::info::{CoreInfo, Counters, Histogram, InfoPage};
 use serix_abi::map::{Grant, MapRequest, SlotInfo};
 use serix_abi::record::{Asked, RecordPage, Taken};
 use serix_abi::ring::{Completion, RingPage, Segment, Submission};
@@ -196,6 +196,11 @@ fn information() -> Vec<Structure> {
             xcr0: "low half of XCR0",
             cores: "cores",
             counters: "counters since boot",
+            histograms_on: "1 if the kernel's command line has the word `histograms`",
+            histograms: "native calls by number; the last four are faults delivered, switches, shootdowns, interrupts",
+        },
+        structure! { Histogram: "How often something took how many ticks of the TSC."
+            buckets: "below 64, then twice as many each; the last has the rest",
         },
         structure! { CoreInfo: "One core."
             apic_id: "APIC id",

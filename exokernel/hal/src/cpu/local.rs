@@ -1,5 +1,6 @@
 //! Per-core data, reached through GS in the kernel.
 use super::context::Context;
+use super::histogram::Stay;
 use super::registers::{msr, write_msr};
 use crate::address::FrameNumber;
 use core::arch::asm;
@@ -28,6 +29,10 @@ pub(crate) struct CoreBlock {
     pub(crate) native: u64,
     pub(crate) trap: u64,
     pub(crate) no_foreign: u64,
+    /// The way out after a switch.
+    pub(crate) resume: u64,
+    /// What histograms know of the core.
+    pub(super) stay: Stay,
 }
 
 pub(crate) mod offsets {
@@ -39,6 +44,7 @@ pub(crate) mod offsets {
     pub(crate) const NATIVE: usize = offset_of!(CoreBlock, native);
     pub(crate) const TRAP: usize = offset_of!(CoreBlock, trap);
     pub(crate) const NO_FOREIGN: usize = offset_of!(CoreBlock, no_foreign);
+    pub(crate) const RESUME: usize = offset_of!(CoreBlock, resume);
 }
 
 struct Blocks(UnsafeCell<[CoreBlock; MAX_CORES]>);
@@ -57,6 +63,8 @@ static BLOCKS: Blocks = Blocks(UnsafeCell::new(
             native: 0,
             trap: 0,
             no_foreign: 0,
+            resume: 0,
+            stay: Stay::NONE,
         }
     }; MAX_CORES],
 ));

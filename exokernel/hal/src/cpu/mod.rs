@@ -6,6 +6,7 @@ pub(crate) mod descriptors;
 mod entry;
 pub mod extended;
 pub mod features;
+pub mod histogram;
 pub mod local;
 pub mod registers;
 pub mod time;

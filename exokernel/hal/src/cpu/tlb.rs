@@ -12,6 +12,7 @@ use super::registers::{read_cr3, write_cr3};
 use crate::address::FrameNumber;
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use serix_abi::info::row;
 
 /// Physical address of the top table that each core has loaded.
 static ROOTS: [AtomicU64; MAX_CORES] = [const { AtomicU64::new(0) }; MAX_CORES];
@@ -98,6 +99,7 @@ pub fn finish() {
 
 #[cold]
 fn shoot_down() {
+    let start = super::time::ticks();
     let noted = NOTED.swap(NOTHING, Ordering::Relaxed);
     let this = core_number();
     let concerned = |core: usize| {
@@ -114,6 +116,7 @@ fn shoot_down() {
             core::hint::spin_loop();
         }
     }
+    super::histogram::note(row::SHOOTDOWN, super::time::ticks().wrapping_sub(start));
 }
 
 /// Forgets what another core asks this one to forget. By the interrupt, or while spinning for the kernel lock.

@@ -2,7 +2,7 @@
 use super::context::{Context, Registers};
 use super::registers::{msr, write_msr};
 use super::time::ticks;
-use super::{descriptors, local};
+use super::{descriptors, histogram, local};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The reply to a native call: rax and rdx.
@@ -30,7 +30,7 @@ unsafe extern "C" {
     fn serix_syscall_entry();
     fn serix_closed_entry();
     fn serix_stubs();
-    fn serix_resume() -> !;
+    pub(super) fn serix_resume() -> !;
 }
 
 /// Sets this core's handlers and opens SYSCALL.
@@ -44,6 +44,8 @@ pub fn install(
     block.native = native as usize as u64;
     block.trap = trap as usize as u64;
     block.no_foreign = no_foreign as usize as u64;
+    block.resume = serix_resume as *const () as u64;
+    histogram::interpose(block, native, trap);
     IDLE_INTERRUPT.store(idle_interrupt as usize, Ordering::Relaxed);
     // SYSRET: cs = base + 16 = 0x33, ss = base + 8 = 0x2b; SYSCALL: cs = 0x10, ss = 0x18.
     let star = 0x23 << 48 | u64::from(descriptors::KERNEL_CODE) << 32;
@@ -69,8 +71,8 @@ pub(crate) fn fill_interrupt_table() {
 pub fn resume() -> ! {
     assert!(local::block().context != 0, "no context to resume");
     // SAFETY: `set_current` made a context current, whose registers are valid for ring 3: they came from ring 3 or were
-    // checked. The stack is not needed any more: handlers keep nothing on it across a switch.
-    unsafe { serix_resume() }
+    // checked. The stack is not needed any more: handlers keep nothing on it across a switch. `install` set the pointer.
+    unsafe { core::arch::asm!("call gs:[{}]", const local::offsets::RESUME, options(noreturn)) }
 }
 
 /// Ticks of the TSC that all cores together have waited.
@@ -78,6 +80,7 @@ static WAITED: AtomicU64 = AtomicU64::new(0);
 
 /// Waits for an interrupt, which the idle handler takes; returns after one.
 pub fn wait_for_interrupt() {
+    histogram::end(true);
     let start = ticks();
     // SAFETY: interrupts are taken only between STI and CLI, where the kernel holds no lock.
     unsafe { core::arch::asm!("sti", "hlt", "cli", options(nostack)) };

@@ -2,7 +2,7 @@
 use super::frames::FrameTable;
 use crate::address::FrameNumber;
 use core::sync::atomic::{AtomicPtr, Ordering};
-use serix_abi::info::{Counters, InfoPage};
+use serix_abi::info::{Counters, Histogram, InfoPage};
 
 /// The counters of the page, for paths that take no lock; null until the page is made.
 static COUNTERS: AtomicPtr<Counters> = AtomicPtr::new(core::ptr::null_mut());
@@ -13,6 +13,21 @@ pub fn count_fault() {
     // SAFETY: null, or the counters of the page, which is pinned for ever; all of them are atomics.
     if let Some(counters) = unsafe { COUNTERS.load(Ordering::Relaxed).as_ref() } {
         counters.faults.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The histograms of the page, likewise.
+static HISTOGRAMS: AtomicPtr<Histogram> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Adds a duration to a row of the histograms.
+pub(crate) fn note(row: usize, ticks: u64) {
+    // SAFETY: null, or the first of the page's histograms, which is pinned for ever; all of them are atomics.
+    let row = unsafe {
+        let first = HISTOGRAMS.load(Ordering::Relaxed).cast_const();
+        (row < serix_abi::info::HISTOGRAMS && !first.is_null()).then(|| &*first.add(row))
+    };
+    if let Some(row) = row {
+        row.note(ticks);
     }
 }
 
@@ -32,6 +47,7 @@ impl SharedInfo {
         // valid `InfoPage`.
         let page = unsafe { &mut *frame.pointer::<InfoPage>() };
         COUNTERS.store(&raw mut page.counters, Ordering::Relaxed);
+        HISTOGRAMS.store(page.histograms.as_mut_ptr(), Ordering::Relaxed);
         Some(Self { frame, page })
     }
 

@@ -21,7 +21,7 @@ use serix_core::ledger::{FrameKind, FrameWord, Ledger, MemoryRange};
 use serix_core::seal::Sealer;
 use serix_hal::boot::BootInfo;
 use serix_hal::cpu::apic::{self, DEVICE_VECTOR};
-use serix_hal::cpu::{features, registers, time, trap};
+use serix_hal::cpu::{features, histogram, registers, time, trap};
 use serix_hal::device::block::BlockDevice;
 use serix_hal::device::stream::StreamDevice;
 use serix_hal::device::virtio;
@@ -52,13 +52,17 @@ pub(crate) fn main() -> ! {
         time::hertz() / 1000,
         frame_count(&boot)
     );
+    let options = Options::parse(&boot.command_line);
+    if options.histograms {
+        histogram::turn_on();
+    }
     install_handlers();
     let devices = start_devices();
-    let info = information_page(&mut boot);
+    let info = information_page(&mut boot, options);
     let ram = core::mem::take(&mut boot.ram);
     let modules = core::mem::take(&mut boot.modules);
     let framebuffer = boot.framebuffer.unwrap_or_default();
-    let mut kernel = assemble(boot, devices, info, &ram);
+    let mut kernel = assemble(boot, devices, info, options, &ram);
     assert!(!kernel.options.panic, "the command line asks for a panic");
     first_domain::start(&mut kernel, &ram, &modules, framebuffer);
     log_line!("first domain starts after {} instructions or cycles", time::ticks());
@@ -108,7 +112,7 @@ fn start_devices() -> Devices {
 }
 
 /// The last frame of the last range becomes the information page.
-fn information_page(boot: &mut BootInfo) -> SharedInfo {
+fn information_page(boot: &mut BootInfo, options: Options) -> SharedInfo {
     let range = boot.ram.iter_mut().max_by_key(|(_, count)| *count).expect("RAM");
     range.1 -= 1;
     let frame = serix_hal::FrameNumber(range.0.0 + range.1);
@@ -121,6 +125,7 @@ fn information_page(boot: &mut BootInfo) -> SharedInfo {
     page.epoch_ns = (boot.epoch_seconds * 1_000_000_000).saturating_sub(time::now_ns());
     page.core_count = boot.cores.len().min(MAX_CORES) as u32;
     page.slice_ns = SLICE_NS;
+    page.histograms_on = u64::from(options.histograms);
     page.frame_count = count;
     page.xsave_size = features::xsave_size();
     page.xcr0 = features::xcr0();
@@ -134,6 +139,7 @@ fn assemble(
     boot: BootInfo,
     devices: Devices,
     info: SharedInfo,
+    options: Options,
     ram: &[(serix_hal::FrameNumber, u32)],
 ) -> Kernel {
     let frames = boot.frames;
@@ -174,7 +180,7 @@ fn assemble(
         cores: boot.cores.iter().map(|_| Core::new()).collect(),
         info,
         check: Check::default(),
-        options: Options::parse(&boot.command_line),
+        options,
         forced: 0,
         next_serial: 1,
         first_domain: 0,

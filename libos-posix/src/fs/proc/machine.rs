@@ -8,9 +8,11 @@ use crate::raw::kernel;
 use crate::sched;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt::Write;
 use core::sync::atomic::Ordering;
 use serix_chroma::PAGE_SIZE;
+use serix_sys::abi::{Call, info};
 
 const NANOSECONDS: u64 = 1_000_000_000;
 /// Nanoseconds of a tick as programs count them (`USER_HZ` is 100).
@@ -180,7 +182,36 @@ fn counters() -> String {
     ] {
         let _ = writeln!(text, "{name} {}", counter.load(Ordering::Relaxed));
     }
+    if kernel::info().histograms_on == 1 {
+        histograms(&mut text);
+    }
     text
+}
+
+/// One line for each native call that was made, and each other row: its count, then the buckets, whose bounds are the
+/// first line.
+fn histograms(text: &mut String) {
+    let bounds = (0..info::BUCKETS - 1)
+        .map(|bucket| format!("<{}", 1 << (bucket as u32 + info::FIRST_BUCKET_SHIFT)));
+    let bounds: Vec<_> = bounds.collect();
+    let _ = writeln!(text, "ticks count {} more", bounds.join(" "));
+    let calls = Call::ALL.iter().map(|call| (*call as usize, call.signature().0));
+    let others = [
+        (info::row::UPCALL, "upcall"),
+        (info::row::SWITCH, "switch"),
+        (info::row::SHOOTDOWN, "shootdown"),
+        (info::row::INTERRUPT, "interrupt"),
+    ];
+    for (row, name) in calls.chain(others) {
+        let histogram = &kernel::info().histograms[row];
+        if histogram.count() > 0 {
+            let _ = write!(text, "{name} {}", histogram.count());
+            for bucket in &histogram.buckets {
+                let _ = write!(text, " {}", bucket.load(Ordering::Relaxed));
+            }
+            text.push('\n');
+        }
+    }
 }
 
 /// The session's disks; a block is 1 KiB.

@@ -1,14 +1,18 @@
 //! Calls that need no resource, and the register contract.
 
 use serix_abi::{Call, Error, WRITE_MAX};
-use serix_kernel_tests::raw::{Registers, call, call_number, call_with_registers};
+use serix_kernel_tests::raw::{self, Registers, call, call_number, call_with_registers};
 use serix_kernel_tests::{Check, Session, Test, arena, ensure, ensure_eq, tests};
+
+use serix_abi::info::row;
+use serix_kernel_tests::histograms;
 
 use crate::{BAD_ADDRESSES, refuses_bad_slots};
 
 pub(crate) const TESTS: &[Test] = tests!["basics":
     null_keeps_the_promised_registers, yield_keeps_the_promised_registers, unknown_calls_are_told,
-    write_takes_up_to_its_bound, write_refuses_bad_memory, write_needs_a_console];
+    write_takes_up_to_its_bound, write_refuses_bad_memory, write_needs_a_console,
+    histograms_count_what_was_asked_for];
 
 fn check_registers(registers: &Registers, pattern: u64) -> Check {
     for (multiple, kept) in (1..).zip(registers.kept) {
@@ -74,4 +78,23 @@ fn write_needs_a_console(session: &mut Session) -> Check {
     let address = arena::put(0, b"must not be seen\n");
     let others = [session.frames, session.environment, session.memory].map(|slot| slot.0.into());
     refuses_bad_slots(Call::Write, &others, |slot| [slot, address, 17, 0, 0, 0])
+}
+
+/// Each call counts in its row, each fault in that of upcalls; nothing does without the kernel's option.
+fn histograms_count_what_was_asked_for(session: &mut Session) -> Check {
+    const ROUNDS: u64 = 100;
+    let kept = histograms::are_kept()?;
+    ensure_eq!(kept, session.has_option("histograms"), "the option arrived");
+    let rows = [Call::Null as usize, Call::SlotQuery as usize, row::UPCALL];
+    let before = rows.map(histograms::count);
+    for round in 0..ROUNDS {
+        call(Call::Null, &[])?;
+        ensure!(call(Call::SlotQuery, &[u64::MAX, 0]).is_err(), "a bad slot");
+        ensure!(round % 4 != 0 || raw::read(raw::NOWHERE).is_err(), "a bad page");
+    }
+    let expected = if kept { [ROUNDS, ROUNDS, ROUNDS.div_ceil(4)] } else { [0; 3] };
+    for ((row, before), expected) in rows.into_iter().zip(before).zip(expected) {
+        ensure_eq!(histograms::count(row)? - before?, expected, "row {row}");
+    }
+    Ok(())
 }

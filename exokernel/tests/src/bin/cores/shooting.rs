@@ -1,9 +1,11 @@
 //! What is unmapped, protected or revoked on one core is so on all when the call returns.
 
 use core::sync::atomic::Ordering::SeqCst;
+use serix_abi::info::row;
 use serix_abi::map::MapFlags;
 use serix_abi::{Call, NO_SLOT};
 use serix_kernel_tests::child::{frame_rights, grant, until_done};
+use serix_kernel_tests::histograms;
 use serix_kernel_tests::raw::{self, call, worker_read, worker_write};
 use serix_kernel_tests::session::DATA;
 use serix_kernel_tests::{Check, Session, Test, ensure, ensure_eq, tests};
@@ -14,7 +16,7 @@ use crate::{clear_shared, comes, shared, with_crew};
 pub(crate) const TESTS: &[Test] = tests!["shooting":
     unmapped_pages_fault_on_every_core, protected_pages_refuse_every_core,
     replaced_pages_are_seen_on_every_core, copied_pages_refuse_writes_of_every_core,
-    revoked_frames_are_never_written];
+    revoked_frames_are_never_written, shootdowns_were_counted_if_asked];
 
 /// Times that a page is taken away.
 const ROUNDS: u64 = 25;
@@ -175,5 +177,12 @@ fn revoked_frames_are_never_written(session: &mut Session) -> Check {
         |session| Ok(session.map(own, page, unit, 1, DATA)?),
     )?;
     until_done(Call::DomainDestroy, domain)?;
+    Ok(())
+}
+
+/// What the tests above did shows in the kernel's histogram, if it keeps any.
+fn shootdowns_were_counted_if_asked(_: &mut Session) -> Check {
+    let count = histograms::count(row::SHOOTDOWN)?;
+    ensure_eq!(count > 0, histograms::are_kept()?, "{count} shootdowns");
     Ok(())
 }
