@@ -1,6 +1,6 @@
 //! How long stays in the kernel last: the word `histograms` of the command line.
 //!
-//! A core that keeps histograms has other handlers than one that does not ([`interpose`]): they note when they began and call
+//! A core that keeps histograms has other handlers than one that does not (`interpose`): they note when they began and call
 //! the real ones, and the way out notes what has passed. So a kernel without them executes no instruction for their sake on
 //! any path of ring 3.
 use super::context::Context;
