@@ -97,7 +97,8 @@ fn prepare(
     let limine = limine.transpose()?;
     let (qemu_path, version) = tools(options, places, progress)?;
     let folder = RunFolder::create(places)?;
-    let parts = Wanted { words: &options.system.kernel_option, uefi: options.boot.needs_image() };
+    let words = options.system.kernel_words();
+    let parts = Wanted { words: &words, uefi: options.boot.needs_image() };
     let into = folder.file("boot");
     let boot = programs(&options.system, places, &manifest, &parts, &into, progress)?;
     progress.stage("root image");

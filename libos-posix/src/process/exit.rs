@@ -74,6 +74,7 @@ fn finish(process: &Arc<Process>) {
         Phase::Exiting(status) | Phase::Zombie(status) => status,
         Phase::Running | Phase::Stopped => ExitStatus::Exited(0),
     };
+    crate::syscall::trace_end(status);
     process.cancel_timers();
     let descriptors = process.replace_descriptors(Descriptors::new());
     drop(descriptors);

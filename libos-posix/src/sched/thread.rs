@@ -171,6 +171,12 @@ impl Thread {
         self.since_ns.store(now_ns, Ordering::Relaxed);
     }
 
+    /// When it got the CPU (nanoseconds of the TSC clock): another value says that others ran meanwhile.
+    #[must_use]
+    pub fn on_cpu_since(&self) -> u64 {
+        self.since_ns.load(Ordering::Relaxed)
+    }
+
     pub(super) fn stop_clock(&self, now_ns: u64) {
         let run = now_ns.saturating_sub(self.since_ns.load(Ordering::Relaxed));
         self.run_ns.fetch_add(run, Ordering::Relaxed);

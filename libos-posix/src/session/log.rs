@@ -2,7 +2,6 @@
 use super::{STATUS_BROKEN, resources};
 use crate::raw::entry::TrapFrame;
 use core::fmt::{self, Write};
-use serix_link::Stream;
 use serix_sys::Slot;
 
 /// Longest line; the rest is cut off.
@@ -44,24 +43,6 @@ pub fn log_line(arguments: fmt::Arguments<'_>) {
     if log != Slot::NONE {
         // There is nowhere to tell that telling failed.
         let _ = serix_sys::call::write(log, Line::new(arguments).as_bytes());
-    }
-}
-
-/// Adds a line to the trace: the link's, or else the log. Blocks while the stream is full.
-pub fn trace_line(arguments: fmt::Arguments<'_>) {
-    let Some(link) = crate::io::link() else { return log_line(arguments) };
-    let line = Line::new(arguments);
-    let pipe = link.output(Stream::Trace);
-    let outcome = crate::sched::wait(|waker| {
-        pipe.add_waiter(waker);
-        let mut rest = line.as_bytes();
-        match pipe.try_write::<crate::file::Page, _>(&mut rest) {
-            Err(serix_chroma::VfsError::WouldBlock) => None,
-            other => Some(other),
-        }
-    });
-    if outcome.is_err() {
-        log_line(arguments);
     }
 }
 

@@ -5,8 +5,8 @@ mod options;
 mod root;
 
 pub use boot::{Disk, boot, disks, finish, start};
+pub use log::log_line;
 pub(crate) use log::oops;
-pub use log::{log_line, trace_line};
 pub use options::{Options, options};
 
 use serix_sys::Slot;

@@ -74,6 +74,7 @@ fn deliver_all(trap: &mut TrapFrame, number: u64, restart: &mut Restart) {
             Phase::Exiting(_) | Phase::Zombie(_) => process::exit_thread(),
         }
         let Some(next) = next_signal() else { return };
+        crate::syscall::trace_signal(&next.info);
         if !next.action.is_handled() {
             act_by_default(next.info.signal);
             continue;

@@ -17,7 +17,7 @@ mod user;
 pub use arguments::{FromRegister, Handler, IntoRegister, invoke};
 pub use misc::{RELEASE, SYSTEM_NAME, host_name, version};
 pub use table::{Description, TABLE_SIZE, description};
-pub use trace::set_tracing;
+pub use trace::{process_ends as trace_end, set_tracing, signal as trace_signal};
 
 use crate::Errno;
 use crate::raw::entry::CallFrame;
@@ -53,7 +53,10 @@ pub(crate) fn unknown(frame: &CallFrame) -> i64 {
     let registers = [frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9];
     match table::handler(number) {
         Some(entry) => entry.call(&registers),
-        None => refuse(number),
+        None => {
+            trace::unknown(number);
+            refuse(number)
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! Calls about processes and threads.
-use super::{resources, trace};
+use super::resources;
 use crate::memory::UserAddress;
 use crate::process::{
     self, CloneRequest, Process, WaitEvent, WaitRequest, WaitTarget, current_process,
@@ -40,14 +40,12 @@ fn registers(trap: &TrapFrame) -> [u64; 6] {
 }
 
 pub(super) extern "sysv64" fn fork(trap: &mut TrapFrame) {
-    trace::note(trap.rax, &registers(trap));
     let request = CloneRequest { exit_signal: SIGCHLD, ..CloneRequest::default() };
     let result = process::clone(&request, trap);
     answer(trap, result);
 }
 
 pub(super) extern "sysv64" fn vfork(trap: &mut TrapFrame) {
-    trace::note(trap.rax, &registers(trap));
     let flags = u64::from(linux::CLONE_VM | linux::CLONE_VFORK);
     let request = CloneRequest { flags, exit_signal: SIGCHLD, ..CloneRequest::default() };
     let result = process::clone(&request, trap);
@@ -55,7 +53,6 @@ pub(super) extern "sysv64" fn vfork(trap: &mut TrapFrame) {
 }
 
 pub(super) extern "sysv64" fn clone(trap: &mut TrapFrame) {
-    trace::note(trap.rax, &registers(trap));
     let request = CloneRequest {
         flags: trap.rdi & 0xFFFF_FF00,
         exit_signal: (trap.rdi & 0xFF) as u32,
@@ -69,7 +66,6 @@ pub(super) extern "sysv64" fn clone(trap: &mut TrapFrame) {
 }
 
 pub(super) extern "sysv64" fn clone3(trap: &mut TrapFrame) {
-    trace::note(trap.rax, &registers(trap));
     let result = clone3_request(UserAddress(trap.rdi), trap.rsi as usize)
         .and_then(|request| process::clone(&request, trap));
     answer(trap, result);
@@ -107,7 +103,6 @@ fn clone3_request(arguments: UserAddress, size: usize) -> Result<CloneRequest> {
 }
 
 pub(super) extern "sysv64" fn execve(trap: &mut TrapFrame) {
-    trace::note(trap.rax, &registers(trap));
     let [path, arguments, environment, ..] = registers(trap).map(UserAddress);
     let result = process::execute(linux::AT_FDCWD, path, arguments, environment, 0)
         .map(|frame| *trap = frame);
@@ -117,7 +112,6 @@ pub(super) extern "sysv64" fn execve(trap: &mut TrapFrame) {
 }
 
 pub(super) extern "sysv64" fn execveat(trap: &mut TrapFrame) {
-    trace::note(trap.rax, &registers(trap));
     let [_, path, arguments, environment, ..] = registers(trap).map(UserAddress);
     let (directory, flags) = (trap.rdi as i32, trap.r8 as u32);
     let result =

@@ -1,7 +1,7 @@
 //! Which handler a number has: the one table, with the names of calls and arguments for traces.
 use super::{invoke, memory, misc, process, resources, sched, signal, time, user};
 use crate::file::calls as file;
-use crate::raw::entry::Entry;
+use crate::raw::entry::{Entry, TrapFrame};
 use crate::whole_frame_entry;
 use linux_raw_sys::general::*;
 
@@ -38,6 +38,21 @@ macro_rules! calls {
                 table[$frame_number as usize] = {
                     whole_frame_entry!(entry, $frame_handler);
                     Entry::whole_frame(entry)
+                };
+            )*
+            table
+        };
+
+        /// While calls are traced: those with the whole frame.
+        static TRACED_FRAMES: [Option<Entry>; TABLE_SIZE] = {
+            let mut table = [None; TABLE_SIZE];
+            $(
+                table[$frame_number as usize] = {
+                    extern "sysv64" fn traced(frame: &mut TrapFrame) {
+                        super::trace::frame_call($frame_number as u64, frame, $frame_handler);
+                    }
+                    whole_frame_entry!(entry, traced);
+                    Some(Entry::whole_frame(entry))
                 };
             )*
             table
@@ -294,13 +309,13 @@ calls! {
     }
 }
 
-/// While calls are traced: every slot but those with the whole frame leads to the trace.
+/// While calls are traced: every slot leads to the trace.
 static TRACED: [Entry; TABLE_SIZE] = {
-    let mut table = TABLE;
+    let mut table = [Entry::unknown(); TABLE_SIZE];
     let mut number = 0;
     while number < TABLE_SIZE {
-        if let Some(Description { whole_frame: false, .. }) = DESCRIPTIONS[number] {
-            table[number] = Entry::unknown();
+        if let Some(entry) = TRACED_FRAMES[number] {
+            table[number] = entry;
         }
         number += 1;
     }

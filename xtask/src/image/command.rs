@@ -45,7 +45,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let surroundings = Surroundings { terminal: system.program.is_empty(), kind, disks: &[] };
     let manifest = manifest(system, &surroundings, &places)?;
     let folder = RunFolder::create(&places)?;
-    let wanted = Wanted { words: &system.kernel_option, uefi: true };
+    let words = system.kernel_words();
+    let wanted = Wanted { words: &words, uefi: true };
     let boot = programs(system, &places, &manifest, &wanted, &folder.file("boot"), &mut progress)?;
     progress.stage("root image");
     let root = root_image(system, &places, &mut progress)?;

@@ -115,7 +115,8 @@ pub(crate) struct System {
     /// Start the sessions of this manifest instead of one that is made up
     #[arg(long, value_name = "FILE", conflicts_with_all = ["env", "strace", "program"])]
     pub(crate) manifest: Option<PathBuf>,
-    /// Show Linux calls and their results on standard error
+    /// Show Linux calls on standard error, as strace(1) does. Behind the result, `trap` says that the kernel reflected the
+    /// call and `direct` that it came without the kernel; +N are native calls made for it, `waited` that others ran meanwhile
     #[arg(long)]
     pub(crate) strace: bool,
     /// A word for the kernel: `check` walks the frame ledger at power-off, `histograms` keeps those of
@@ -134,6 +135,18 @@ pub(crate) struct System {
     /// Program of the guest and its arguments
     #[arg(last = true, value_name = "PROGRAM ARGS")]
     pub(crate) program: Vec<OsString>,
+}
+
+impl System {
+    /// The kernel's command line. A trace tells how often the libOS called the kernel, which histograms count.
+    pub(crate) fn kernel_words(&self) -> Vec<String> {
+        const COUNTING: &str = "histograms";
+        let mut words = self.kernel_option.clone();
+        if self.strace && !words.iter().any(|word| word == COUNTING) {
+            words.push(COUNTING.to_owned());
+        }
+        words
+    }
 }
 
 fn variable(text: &str) -> Result<OsString, String> {

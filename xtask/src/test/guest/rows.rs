@@ -13,6 +13,7 @@ mod power_loss;
 mod programs;
 mod stdio;
 mod terminal;
+mod tracing;
 
 pub(super) use self::cores::{limit as soak_limit, soak};
 pub(super) use self::isolation::{Length as FuzzLength, fuzz};
@@ -29,6 +30,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Test> {
         keep::TESTS,
         power_loss::TESTS,
         programs::TESTS,
+        tracing::TESTS,
         fork::TESTS,
         isolation::TESTS,
         cores::TESTS,
