@@ -15,6 +15,7 @@ pub mod check;
 pub mod child;
 pub mod histograms;
 pub mod log;
+pub mod partner;
 pub mod random;
 pub mod raw;
 pub mod ring;

@@ -125,12 +125,20 @@ impl TestRing {
         Ok(call(Call::RingSubmit, &[self.slot.0.into()])?)
     }
 
+    /// Whether the next completion is there.
+    ///
+    /// # Errors
+    /// If the page cannot be read.
+    pub fn has_completed(&self) -> Result<bool, Failure> {
+        Ok(raw::read(self.page + 8)? as u32 != self.seen)
+    }
+
     /// Waits for the next completion.
     ///
     /// # Errors
     /// `TimedOut` if there is none for five seconds.
     pub fn complete(&mut self) -> Result<Completion, Failure> {
-        while raw::read(self.page + 8)? as u32 == self.seen {
+        while !self.has_completed()? {
             let deadline = raw::now_ns() + PATIENCE_NS;
             call(Call::EventWait, &[self.event.0.into(), 1, deadline])?;
         }

@@ -22,10 +22,12 @@ pub use probe::{
     Fault, execute, faults, fs_base, gs_base_across_entries, now_ns, pass_time, read,
     read_with_flags, set_fs_base, vectors, vectors_survive, write,
 };
-pub use server::{ENTRY_SIZE, NEXT, Server, gate_call, server_code};
+pub use server::{
+    ENTRY_SIZE, GAP, NEXT, ROUNDS, Server, gate_call, gate_call_measured, server_code,
+};
 pub use syscall::{
     Registers, call, call_number, call_with_flags, call_with_registers, dispatcher, dispatcher_at,
-    foreign, foreign_with_flags, measured,
+    environment_measured, foreign, foreign_with_flags, known_loop, measured, two_measured,
 };
 
 pub use worker::{

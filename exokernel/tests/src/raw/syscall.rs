@@ -88,6 +88,53 @@ pub fn measured(call: Call, arguments: [u64; 6]) -> Result<u64, Error> {
     Ok(ticks() - before)
 }
 
+/// Two calls, one after the other: what the second answered, and the ticks from before the first to after it.
+///
+/// # Errors
+/// As [`call`].
+///
+/// # Panics
+/// As [`call`].
+#[inline(always)]
+pub fn two_measured(one: (Call, [u64; 6]), other: (Call, [u64; 6])) -> Result<(u64, u64), Error> {
+    let is_harmful = harms(one.0, &one.1) || harms(other.0, &other.1);
+    assert!(!is_harmful, "{one:x?} or {other:x?} would harm the test itself");
+    let before = ticks();
+    // SAFETY: as in `call`.
+    let answer = unsafe {
+        serix_sys::raw::native(one.0, one.1)?;
+        serix_sys::raw::native(other.0, other.1)?
+    };
+    Ok((answer, ticks() - before))
+}
+
+/// Makes an empty environment of the own domain and destroys it; the ticks of both.
+///
+/// # Errors
+/// As the calls.
+#[inline(always)]
+pub fn environment_measured() -> Result<u64, Error> {
+    let none = serix_abi::NO_SLOT.into();
+    let before = ticks();
+    // SAFETY: as in `call`; an environment that is empty takes no memory of the program with it.
+    unsafe {
+        let made = serix_sys::raw::native(Call::EnvironmentCreate, [none, none, 0, 0, 0, 0])?;
+        let destroyed = Call::EnvironmentDestroy;
+        serix_sys::raw::native_until_done(destroyed, [made, 0, 0, 0, 0, 0])?;
+    }
+    Ok(ticks() - before)
+}
+
+/// A loop of `rounds` times two instructions: its ticks.
+#[inline(never)]
+#[must_use]
+pub fn known_loop(rounds: u64) -> u64 {
+    let before = ticks();
+    // SAFETY: counts a register down.
+    unsafe { asm!("2: dec {0}", "jnz 2b", inout(reg) rounds => _, options(nomem, nostack)) };
+    ticks() - before
+}
+
 /// Gives an environment other than the test's own a dispatcher.
 ///
 /// # Errors
