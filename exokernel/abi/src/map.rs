@@ -47,9 +47,8 @@ impl MapFlags {
     #[inline(always)]
     #[must_use]
     pub const fn allows(self, wanted: Self) -> bool {
-        let write = !wanted.has(Self::WRITE) || self.has(Self::MAY_WRITE);
-        let execute = wanted.has(Self::NO_EXECUTE) || self.has(Self::MAY_EXECUTE);
-        write && execute
+        let may_write = !wanted.has(Self::WRITE) || self.has(Self::MAY_WRITE);
+        may_write && (wanted.has(Self::NO_EXECUTE) || self.has(Self::MAY_EXECUTE))
     }
     /// Whether all of `other` is set.
     #[must_use]

@@ -30,6 +30,19 @@ pub struct Binding {
     pub object: u32,
 }
 
+impl Binding {
+    /// No units of anything, and no right.
+    pub const NOTHING: Self = Self {
+        kind: Kind::Frames,
+        delegation: false,
+        rights: Rights::NONE,
+        node: NodeId::NONE,
+        generation: 0,
+        range: Extent::EMPTY,
+        object: 0,
+    };
+}
+
 /// A slot: one cache line.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]

@@ -146,6 +146,8 @@ pub(crate) struct Resources {
     pub(crate) ledger: Ledger<'static>,
     pub(crate) domains: Table<Domain>,
     pub(crate) node_chunks: Table<NodeChunk>,
+    /// Counts changes of grant nodes, from 1 on: look-ups of bindings that were made before one are made anew.
+    pub(crate) changes: u64,
     /// How often each index of `domains` was used.
     pub(crate) reuse: alloc::vec::Vec<u32>,
 }

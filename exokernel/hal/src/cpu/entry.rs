@@ -35,10 +35,14 @@ serix_syscall_entry:
     mov [rsp + {R15}], r15
     mov qword ptr [rsp + {KIND}], 0
     mov rsp, gs:[{STACK}]
+    // The handler by its number, the last one for all past the table; no branch for a CPU to guess.
+    mov r11d, {LAST_NATIVE}
+    cmp eax, r11d
+    cmovb r11d, eax
     mov rcx, r10
     sub rsp, 8
     push rax
-    call gs:[{NATIVE}]
+    call [{natives} + r11 * 8]
     // No switch happened: callee-saved registers are as they were, rax and rdx are the reply.
     mov rcx, gs:[{CONTEXT}]
     xor edi, edi
@@ -235,7 +239,8 @@ serix_stubs:
     STACK = const core_block::STACK,
     SCRATCH = const core_block::SCRATCH,
     FOREIGN_CALLS = const core_block::FOREIGN_CALLS,
-    NATIVE = const core_block::NATIVE,
+    LAST_NATIVE = const super::trap::NATIVE_HANDLERS - 1,
+    natives = sym super::trap::NATIVES,
     TRAP = const core_block::TRAP,
     NO_FOREIGN = const core_block::NO_FOREIGN,
     REGISTERS = const context::REGISTERS,

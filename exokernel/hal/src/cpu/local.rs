@@ -26,7 +26,6 @@ pub(crate) struct CoreBlock {
     /// Number of the core.
     pub(crate) number: u64,
     /// The kernel's handlers.
-    pub(crate) native: u64,
     pub(crate) trap: u64,
     pub(crate) no_foreign: u64,
     /// The way out after a switch.
@@ -41,7 +40,6 @@ pub(crate) mod offsets {
     pub(crate) const STACK: usize = offset_of!(CoreBlock, stack);
     pub(crate) const SCRATCH: usize = offset_of!(CoreBlock, scratch);
     pub(crate) const FOREIGN_CALLS: usize = offset_of!(CoreBlock, foreign_calls);
-    pub(crate) const NATIVE: usize = offset_of!(CoreBlock, native);
     pub(crate) const TRAP: usize = offset_of!(CoreBlock, trap);
     pub(crate) const NO_FOREIGN: usize = offset_of!(CoreBlock, no_foreign);
     pub(crate) const RESUME: usize = offset_of!(CoreBlock, resume);
@@ -60,7 +58,6 @@ static BLOCKS: Blocks = Blocks(UnsafeCell::new(
             scratch: 0,
             foreign_calls: 0,
             number: 0,
-            native: 0,
             trap: 0,
             no_foreign: 0,
             resume: 0,
@@ -87,6 +84,7 @@ pub(crate) unsafe fn install(core: usize, stack: u64) {
     }
 }
 
+#[inline(always)]
 pub(crate) fn block() -> &'static mut CoreBlock {
     let this: *mut CoreBlock;
     // SAFETY: in the kernel GS base is this core's block, whose first word is its own address. Callers do not keep it across
@@ -98,9 +96,20 @@ pub(crate) fn block() -> &'static mut CoreBlock {
 }
 
 /// Number of this core.
+#[inline(always)]
 #[must_use]
 pub fn core_number() -> usize {
-    block().number as usize
+    let number: u64;
+    // SAFETY: as in `block`; the number never changes after `install`, and the kernel does not move to another core.
+    unsafe {
+        asm!(
+            "mov {}, gs:[{}]",
+            out(reg) number,
+            const offset_of!(CoreBlock, number),
+            options(nostack, preserves_flags, pure, readonly)
+        );
+    }
+    number as usize
 }
 
 /// Foreign calls that this core reflected since this was last asked.

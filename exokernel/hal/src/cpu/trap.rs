@@ -24,6 +24,12 @@ pub type NoForeignHandler = extern "sysv64" fn(&mut Context) -> !;
 /// An interrupt while the core idles.
 pub type IdleInterruptHandler = fn(vector: u8);
 
+/// Places for handlers of native calls. The last one takes the numbers past it, too.
+pub const NATIVE_HANDLERS: usize = 64;
+/// The handlers of native calls, by number: the same on all cores.
+pub(crate) static NATIVES: [AtomicUsize; NATIVE_HANDLERS] =
+    [const { AtomicUsize::new(0) }; NATIVE_HANDLERS];
+
 static IDLE_INTERRUPT: AtomicUsize = AtomicUsize::new(0);
 
 unsafe extern "C" {
@@ -35,13 +41,15 @@ unsafe extern "C" {
 
 /// Sets this core's handlers and opens SYSCALL.
 pub fn install(
-    native: NativeHandler,
+    natives: &[NativeHandler; NATIVE_HANDLERS],
     trap: TrapHandler,
     no_foreign: NoForeignHandler,
     idle_interrupt: IdleInterruptHandler,
 ) {
     let block = local::block();
-    block.native = native as usize as u64;
+    for (place, native) in NATIVES.iter().zip(natives) {
+        place.store(*native as usize, Ordering::Relaxed);
+    }
     block.trap = trap as usize as u64;
     block.no_foreign = no_foreign as usize as u64;
     block.resume = serix_resume as *const () as u64;

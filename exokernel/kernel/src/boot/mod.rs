@@ -81,7 +81,7 @@ fn join() -> ! {
 
 fn install_handlers() {
     trap::install(
-        syscall::native,
+        &syscall::HANDLERS,
         interrupt::trap,
         interrupt::no_foreign,
         interrupt::idle_interrupt,
@@ -162,6 +162,7 @@ fn assemble(
         ledger,
         domains: Table::new(domains),
         node_chunks: Table::new(objects),
+        changes: 1,
         reuse: alloc::vec![0; domains as usize],
     };
     Kernel {

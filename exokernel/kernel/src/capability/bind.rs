@@ -1,6 +1,7 @@
 //! Binding tables: what a token opened, so that later uses name a slot.
 use crate::domain::{Domain, Resources};
 use crate::kernel::Kernel;
+use core::cell::Cell;
 use serix_abi::Error;
 use serix_abi::token::{Kind, Rights};
 use serix_core::binding::{Binding, BindingTable, LookupError, Slot, SlotStore};
@@ -15,14 +16,63 @@ const CHUNK: usize = 64;
 /// Frames of a domain's table.
 const SLOT_CHUNKS: usize = 16;
 
+/// What a look-up finds: a binding without what was checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) rights: Rights,
+    pub(crate) node: NodeId,
+    pub(crate) generation: u64,
+    pub(crate) range: Extent,
+    pub(crate) object: u32,
+}
+
+impl From<Binding> for Found {
+    #[inline(always)]
+    fn from(binding: Binding) -> Self {
+        let Binding { rights, node, generation, range, object, .. } = binding;
+        Self { rights, node, generation, range, object }
+    }
+}
+
+/// Slots whose last look-up is kept.
+const RECENT: usize = 8;
+
+/// A look-up that succeeded, by the slot modulo [`RECENT`]. It holds while no grant node and not the slot has changed since.
+#[derive(Clone, Copy)]
+struct Recent {
+    slot: u32,
+    /// [`Resources::changes`] then; zero: none.
+    changes: u64,
+    binding: Binding,
+}
+
+impl Recent {
+    const NONE: Self = Self { slot: 0, changes: 0, binding: Binding::NOTHING };
+}
+
 /// A domain's slots, in frames that it paid for.
 pub(crate) struct Slots {
     chunks: [Option<FrameBox<[Slot; CHUNK]>>; SLOT_CHUNKS],
+    recent: [Cell<Recent>; RECENT],
 }
 
 impl Slots {
     pub(crate) const fn new() -> Self {
-        Self { chunks: [const { None }; SLOT_CHUNKS] }
+        Self {
+            chunks: [const { None }; SLOT_CHUNKS],
+            recent: [const { Cell::new(Recent::NONE) }; RECENT],
+        }
+    }
+
+    #[inline(always)]
+    fn recent(&self, slot: u32) -> &Cell<Recent> {
+        &self.recent[slot as usize % RECENT]
+    }
+
+    #[inline(always)]
+    fn is_known(&self, slot: u32, changes: u64) -> bool {
+        let known = self.recent(slot).get();
+        known.slot == slot && known.changes == changes
     }
 }
 
@@ -33,6 +83,7 @@ impl SlotStore for Slots {
     }
 
     fn slot_mut(&mut self, slot: u32) -> Option<&mut Slot> {
+        self.recent(slot).set(Recent::NONE);
         self.chunks.get_mut(slot as usize / CHUNK)?.as_mut()?.get_mut(slot as usize % CHUNK)
     }
 }
@@ -47,34 +98,82 @@ fn lookup_error(error: LookupError) -> Error {
 }
 
 impl Resources {
-    /// The binding in a slot, if its grant still holds.
-    #[inline]
-    pub(crate) fn binding(&self, domain: u32, slot: u32) -> Result<&Binding, Error> {
-        let domain = self.domains.get(domain).ok_or(Error::Dead)?;
-        let binding = domain.table.get(&domain.slots, slot).ok_or(Error::BadSlot)?;
-        if !GrantTree::is_current(self, binding.node, binding.generation) {
-            return Err(Error::Stale);
-        }
-        Ok(binding)
-    }
-
     /// What is in a slot, whether its grant holds or not.
     pub(crate) fn slot(&self, domain: u32, slot: u32) -> Result<Binding, Error> {
         let domain = self.domains.get(domain).ok_or(Error::Dead)?;
         domain.table.get(&domain.slots, slot).copied().ok_or(Error::BadSlot)
     }
 
+    /// The binding in a slot, if its grant still holds.
+    #[inline(always)]
+    pub(crate) fn binding(&self, domain: u32, slot: u32) -> Result<Binding, Error> {
+        self.binding_of(self.domains.get(domain).ok_or(Error::Dead)?, slot)
+    }
+
     /// As [`Self::binding`], of one kind and with some rights.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lookup(
         &self,
         domain: u32,
         slot: u32,
         kind: Kind,
         rights: Rights,
-    ) -> Result<&Binding, Error> {
-        let domain = self.domains.get(domain).ok_or(Error::Dead)?;
-        domain.table.lookup(&domain.slots, self, slot, kind, rights).map_err(lookup_error)
+    ) -> Result<Found, Error> {
+        self.lookup_of(self.domains.get(domain).ok_or(Error::Dead)?, slot, kind, rights)
+    }
+
+    /// As [`Self::binding`]. What a slot held is kept until it or any grant node changes, so most look-ups are two compares. The
+    /// index is safe from speculation because it is taken modulo a constant.
+    #[inline(always)]
+    pub(crate) fn binding_of(&self, domain: &Domain, slot: u32) -> Result<Binding, Error> {
+        if !domain.slots.is_known(slot, self.changes) {
+            self.look_up(domain, slot, None)?;
+        }
+        Ok(domain.slots.recent(slot).get().binding)
+    }
+
+    /// As [`Self::lookup`].
+    #[inline(always)]
+    pub(crate) fn lookup_of(
+        &self,
+        domain: &Domain,
+        slot: u32,
+        kind: Kind,
+        rights: Rights,
+    ) -> Result<Found, Error> {
+        if !domain.slots.is_known(slot, self.changes) {
+            self.look_up(domain, slot, Some((kind, rights)))?;
+        }
+        let binding = domain.slots.recent(slot).get().binding;
+        if binding.kind != kind {
+            Err(Error::BadSlot)
+        } else if !binding.rights.has(rights) {
+            Err(Error::Denied)
+        } else {
+            Ok(binding.into())
+        }
+    }
+
+    /// Looks a slot up in the table itself, and keeps what it holds.
+    #[inline(never)]
+    fn look_up(
+        &self,
+        domain: &Domain,
+        slot: u32,
+        wanted: Option<(Kind, Rights)>,
+    ) -> Result<(), Error> {
+        let (table, slots) = (&domain.table, &domain.slots);
+        let binding = match wanted {
+            Some((kind, rights)) => {
+                *table.lookup(slots, self, slot, kind, rights).map_err(lookup_error)?
+            }
+            None => *table.get(slots, slot).ok_or(Error::BadSlot)?,
+        };
+        if !GrantTree::is_current(self, binding.node, binding.generation) {
+            return Err(Error::Stale);
+        }
+        slots.recent(slot).set(Recent { slot, changes: self.changes, binding });
+        Ok(())
     }
 
     /// Enters a binding in a free slot; the table grows by a frame when it is full.

@@ -55,7 +55,7 @@ impl Kernel {
         slot: u32,
         wanted: &Grant,
     ) -> Result<(u32, [u8; 48]), Error> {
-        let from = *self.resources.binding(domain, slot)?;
+        let from = self.resources.binding(domain, slot)?;
         let rights = Rights(wanted.rights);
         if !from.rights.has(Rights::GRANT.with(rights)) || from.delegation {
             return Err(Error::Denied);

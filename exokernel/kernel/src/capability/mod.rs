@@ -6,7 +6,7 @@ mod nodes;
 mod record;
 mod revoke;
 
-pub(crate) use bind::{DEVICE_SHIFT, Slots};
+pub(crate) use bind::{DEVICE_SHIFT, Found, Slots};
 pub(crate) use grant::Granting;
 pub(crate) use nodes::NodeChunk;
 pub(crate) use record::Record;

@@ -41,6 +41,7 @@ impl NodeStore for Resources {
 
     #[inline(always)]
     fn node_mut(&mut self, id: NodeId) -> Option<&mut Node> {
+        self.changes += 1;
         let chunk = self.node_chunks.get_mut(id.0 / STRIDE)?;
         chunk.nodes.get_mut((id.0 % STRIDE) as usize)
     }

@@ -4,12 +4,23 @@ use alloc::vec::Vec;
 use serix_core::DomainId;
 use serix_core::slices::{Slice, SliceVector};
 
+/// Who calls when a core's ring 3 does.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Caller {
+    pub(crate) domain: u32,
+    pub(crate) environment: u32,
+    pub(crate) dispatcher: u32,
+}
+
 /// A core, under the kernel lock.
+#[repr(align(64))]
 pub(crate) struct Core {
     /// Its slices.
     pub(crate) slices: SliceVector<'static>,
     /// The dispatcher whose context is current on it.
     pub(crate) running: Option<u32>,
+    /// That dispatcher, as the caller of native calls.
+    pub(crate) caller: Caller,
     /// The domain whose slice it is.
     pub(super) owner: u32,
     /// When the slice ends.
@@ -33,6 +44,7 @@ impl Core {
         Self {
             slices: SliceVector::new(Vec::leak(slices)),
             running: None,
+            caller: Caller::default(),
             owner: 0,
             slice_end: 0,
             timer: 0,

@@ -2,6 +2,7 @@
 //!
 //! A dispatcher is current on one core at most. A domain's other dispatchers that can run queue in the domain, for the first
 //! of its cores that has nobody current.
+use super::core::Caller;
 use super::dispatcher::State;
 use crate::capability::DEVICE_SHIFT;
 use crate::domain;
@@ -394,7 +395,10 @@ impl Kernel {
         self.leave();
         if let Some(dispatcher) = self.dispatchers.get_mut(next) {
             dispatcher.make_current();
-            self.core_mut().running = Some(next);
+            let (domain, environment) = (dispatcher.domain, dispatcher.environment);
+            let core = self.core_mut();
+            core.running = Some(next);
+            core.caller = Caller { domain, environment, dispatcher: next };
             self.info.count_switch();
         }
     }

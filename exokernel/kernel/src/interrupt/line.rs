@@ -1,10 +1,10 @@
 //! Interrupt lines of ring 3: bound to bits of an event, masked from signal to acknowledgement.
+use crate::capability::Found;
 use crate::domain::Signal;
 use crate::kernel::Kernel;
 use alloc::vec::Vec;
 use serix_abi::Error;
 use serix_core::NodeId;
-use serix_core::binding::Binding;
 use serix_hal::boot::acpi::{Interrupts, Line as Pin};
 use serix_hal::cpu::apic::{self, LINE_VECTOR, LINES};
 use serix_hal::device::{ioapic, keyboard};
@@ -43,7 +43,7 @@ pub(crate) fn route(interrupts: &Interrupts) -> Vec<Line> {
 }
 
 impl Kernel {
-    fn line_of(&mut self, binding: &Binding) -> Result<&mut Line, Error> {
+    fn line_of(&mut self, binding: &Found) -> Result<&mut Line, Error> {
         let number = binding.object;
         self.lines.iter_mut().find(|line| line.number == number).ok_or(Error::Dead)
     }
@@ -52,7 +52,7 @@ impl Kernel {
     pub(crate) fn line_bind(
         &mut self,
         domain: u32,
-        binding: &Binding,
+        binding: &Found,
         signal: Signal,
     ) -> Result<(), Error> {
         let line = self.line_of(binding)?;
@@ -66,7 +66,7 @@ impl Kernel {
     }
 
     /// Lets a line signal again.
-    pub(crate) fn line_acknowledge(&mut self, domain: u32, binding: &Binding) -> Result<(), Error> {
+    pub(crate) fn line_acknowledge(&mut self, domain: u32, binding: &Found) -> Result<(), Error> {
         let line = self.line_of(binding)?;
         let user = line.user.as_mut();
         let user = user.filter(|user| (user.domain, user.node) == (domain, binding.node));
@@ -101,7 +101,7 @@ impl Kernel {
     }
 
     /// A domain lets go of a line.
-    pub(crate) fn line_unbind(&mut self, index: u32, binding: &Binding) {
+    pub(crate) fn line_unbind(&mut self, index: u32, binding: &Found) {
         let wanted = (binding.object, index, binding.node);
         self.lines_release(|line, domain, node| (line, domain, node) == wanted);
     }

@@ -1,11 +1,13 @@
 //! Using bound memory: map, unmap, protect, copy. No policy: the libOS names frame and page.
-use crate::domain::Resources;
+use crate::capability::Found;
+use crate::domain::{Domain, Resources};
 use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::layout::{USER_END, USER_START};
 use serix_abi::map::{MapFlags, MapRequest};
 use serix_abi::token::{Kind, Rights};
 use serix_abi::{PAGE_SHIFT, PAGE_SIZE};
+use serix_core::DomainId;
 use serix_core::ids::Frame;
 use serix_hal::FrameNumber;
 use serix_hal::memory::paging::{Leaf, MapError, Root};
@@ -25,15 +27,11 @@ pub(crate) fn map_error(error: MapError) -> Error {
 }
 
 /// What mappings from a slot with these rights may ever have.
+#[inline(always)]
 fn limits(rights: Rights) -> MapFlags {
-    let mut limits = MapFlags::default();
-    if rights.has(Rights::WRITE) {
-        limits = limits.with(MapFlags::MAY_WRITE);
-    }
-    if rights.has(Rights::EXECUTE) {
-        limits = limits.with(MapFlags::MAY_EXECUTE);
-    }
-    limits
+    const SHIFT: u32 = MapFlags::MAY_WRITE.0.trailing_zeros() - Rights::WRITE.0.trailing_zeros();
+    const { assert!((Rights::EXECUTE.0 as u64) << SHIFT == MapFlags::MAY_EXECUTE.0) };
+    MapFlags(u64::from(rights.0 & (Rights::WRITE.0 | Rights::EXECUTE.0)) << SHIFT)
 }
 
 /// What a mapping call works on: an environment or a subtree.
@@ -41,6 +39,16 @@ fn limits(rights: Rights) -> MapFlags {
 pub(crate) enum Space {
     Environment(u32),
     Subtree(u32),
+}
+
+/// A space that is about to change.
+struct Opened<'a> {
+    root: &'a Root,
+    /// Index of its domain, which pays for tables.
+    domain: u32,
+    /// Its domain, whose frames alone it maps.
+    owner: DomainId,
+    resources: &'a mut Resources,
 }
 
 /// A page range in the user half, checked.
@@ -52,48 +60,49 @@ pub(crate) struct PageRange {
 
 impl PageRange {
     /// `None` if the range is empty, misaligned, or not wholly in the mappable user half.
+    #[inline(always)]
     pub(crate) fn new(address: u64, count: u64) -> Option<Self> {
-        let end =
-            count.checked_mul(PAGE_SIZE as u64).and_then(|bytes| address.checked_add(bytes))?;
-        let valid = count > 0
-            && address.is_multiple_of(PAGE_SIZE as u64)
-            && address >= USER_START
-            && end <= USER_END;
-        valid.then_some(Self { address, count })
+        const { assert!(USER_START.is_multiple_of(PAGE_SIZE as u64) && USER_START <= USER_END) };
+        if !(USER_START..USER_END).contains(&address) || !address.is_multiple_of(PAGE_SIZE as u64) {
+            return None;
+        }
+        let left = (USER_END - address) >> PAGE_SHIFT;
+        (count != 0 && count <= left).then_some(Self { address, count })
     }
 }
 
 /// Flags of a request; `None` if a bit is set that is not ring 3's to set.
+#[inline(always)]
 pub(crate) fn checked_flags(flags: u64) -> Option<MapFlags> {
     (flags & !MapFlags::REQUEST.0 == 0).then_some(MapFlags(flags))
 }
 
 impl Kernel {
     /// The space in a slot.
+    #[inline(always)]
     pub(crate) fn space(&self, caller: u32, slot: u32) -> Result<Space, Error> {
-        let binding = self.resources.binding(caller, slot)?;
-        let space = match binding.kind {
-            Kind::Environment => Space::Environment(binding.object),
-            Kind::Subtree => Space::Subtree(binding.object),
-            _ => return Err(Error::BadSlot),
-        };
-        if binding.rights.has(Rights::MAP) { Ok(space) } else { Err(Error::Denied) }
+        self.resources.space(self.resources.domains.get(caller).ok_or(Error::Dead)?, slot)
     }
 
-    /// Root and owner of a space, with the resources beside it.
-    fn open(&mut self, space: Space) -> Result<(&Root, u32, &mut Resources), Error> {
-        let (root, domain) = match space {
+    /// A space, with the resources beside it.
+    #[inline(always)]
+    fn open(&mut self, space: Space) -> Result<Opened<'_>, Error> {
+        let resources = &mut self.resources;
+        Ok(match space {
             Space::Environment(index) => {
-                self.live_environment(index)?;
-                let environment = self.environments.get(index).ok_or(Error::Dead)?;
-                (&environment.root, environment.domain)
+                let space = self.environments.get(index).ok_or(Error::Dead)?;
+                if space.ending {
+                    return Err(Error::Dead);
+                }
+                let (root, domain, owner) = (&space.root, space.domain, space.owner);
+                Opened { root, domain, owner, resources }
             }
             Space::Subtree(index) => {
-                let subtree = self.subtrees.get(index).ok_or(Error::Dead)?;
-                (&subtree.root, subtree.domain)
+                let space = self.subtrees.get(index).ok_or(Error::Dead)?;
+                let (root, domain, owner) = (&space.root, space.domain, space.owner);
+                Opened { root, domain, owner, resources }
             }
-        };
-        Ok((root, domain, &mut self.resources))
+        })
     }
 
     /// Maps one page per request.
@@ -105,35 +114,51 @@ impl Kernel {
     ) -> Result<(), Error> {
         let range = PageRange::new(request.address, 1).ok_or(Error::BadArgument)?;
         let flags = checked_flags(request.flags).ok_or(Error::BadArgument)?;
-        self.map_range(caller, space, range, request.frames, request.unit.into(), flags).map(drop)
+        self.map_from(caller, space, range, (request.frames, request.unit.into()), flags).map(drop)
     }
 
-    /// Maps consecutive frames of a slot; how many, at most [`PAGES_PER_CALL`].
-    pub(crate) fn map_range(
+    /// Maps consecutive frames of a slot, from one of them on; how many, at most [`PAGES_PER_CALL`].
+    #[inline(always)]
+    pub(crate) fn map_from(
         &mut self,
         caller: u32,
         space: Space,
         range: PageRange,
-        frames: u32,
+        (slot, first): (u32, u64),
+        flags: MapFlags,
+    ) -> Result<u64, Error> {
+        let domain = self.resources.domains.get(caller).ok_or(Error::Dead)?;
+        match self.resources.lookup_of(domain, slot, Kind::Frames, Rights::MAP) {
+            Ok(frames) => self.map_range(frames, space, range, first, flags),
+            Err(Error::BadSlot) => self.map_device_range(caller, space, range, slot, first, flags),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Maps consecutive frames of a binding; how many, at most [`PAGES_PER_CALL`].
+    #[inline(always)]
+    pub(crate) fn map_range(
+        &mut self,
+        frames: Found,
+        space: Space,
+        range: PageRange,
         first: u64,
         flags: MapFlags,
     ) -> Result<u64, Error> {
-        let binding = match self.resources.lookup(caller, frames, Kind::Frames, Rights::MAP) {
-            Err(Error::BadSlot) => {
-                return self.map_device_range(caller, space, range, frames, first, flags);
-            }
-            binding => binding?,
-        };
-        let limits = limits(binding.rights);
+        let limits = limits(frames.rights);
         if !limits.allows(flags) {
             return Err(Error::Denied);
         }
         let flags = flags.with(limits);
-        let units = binding.range.part(first, range.count).ok_or(Error::BadArgument)?;
-        let count = range.count.min(PAGES_PER_CALL);
-        let (root, domain, resources) = self.open(space)?;
-        let done =
-            resources.map_frames(root, domain, range.address, units.base() as u32, count, flags)?;
+        let units = frames.range.part(first, range.count).ok_or(Error::BadArgument)?;
+        let (address, base) = (range.address, units.base() as u32);
+        let space = self.open(space)?;
+        let done = if range.count == 1 {
+            space.map_frame(address, Frame(base), flags)?;
+            1
+        } else {
+            space.map_frames(address, base, range.count.min(PAGES_PER_CALL), flags)?
+        };
         self.info.count_mapped(done);
         Ok(done)
     }
@@ -157,17 +182,18 @@ impl Kernel {
         }
         let units = binding.range.part(first, range.count).ok_or(Error::BadArgument)?;
         let first = self.resources.place(Kind::DeviceFrames, units.base());
-        let (root, domain, resources) = self.open(space)?;
+        let Opened { root, domain, owner, resources } = self.open(space)?;
         // A leaf table at a time.
-        let count = resources.owned(domain, first, here(range.address, range.count))?;
+        let count = resources.owned(owner, first, here(range.address, range.count))?;
         let leaf = resources.leaf_for(root, domain, range.address)?;
         let flags = flags.with(limits);
         Ok(leaf.map_device(&mut resources.frames, range.address, first, count, flags))
     }
 
     /// Removes mappings; how many pages were passed.
+    #[inline(always)]
     pub(crate) fn unmap(&mut self, space: Space, range: PageRange) -> Result<u64, Error> {
-        let (root, _, resources) = self.open(space)?;
+        let Opened { root, resources, .. } = self.open(space)?;
         Ok(pass(root, range, |leaf, address, count| {
             leaf.unmap(&mut resources.frames, address, count)
         }))
@@ -181,7 +207,7 @@ impl Kernel {
         range: PageRange,
         flags: MapFlags,
     ) -> Result<u64, Error> {
-        let (root, _, _) = self.open(space)?;
+        let Opened { root, .. } = self.open(space)?;
         match pass(root, range, |leaf, address, count| leaf.protect(address, count, flags)) {
             0 => Err(Error::Denied),
             done => Ok(done),
@@ -206,29 +232,43 @@ impl Kernel {
     }
 }
 
-impl Resources {
+impl Opened<'_> {
+    /// Maps one frame of the domain itself.
+    #[inline(always)]
+    fn map_frame(self, address: u64, frame: Frame, flags: MapFlags) -> Result<(), Error> {
+        let Self { root, domain, owner, resources } = self;
+        if !resources.ledger.is_mappable_by(frame, owner) {
+            return Err(Error::Denied);
+        }
+        if !root.was_last(address) {
+            resources.leaf_for(root, domain, address)?;
+        }
+        let frame = FrameNumber(frame.0);
+        let mapped = root.map_in_last(&mut resources.frames, address, frame, flags);
+        if mapped { Ok(()) } else { Err(Error::Denied) }
+    }
+
     /// Maps consecutive frames of the domain itself; how many.
-    #[inline]
+    #[inline(never)]
     fn map_frames(
-        &mut self,
-        root: &Root,
-        domain: u32,
+        self,
         address: u64,
         base: u32,
         count: u64,
         flags: MapFlags,
     ) -> Result<u64, Error> {
-        let owned = self.owned(domain, FrameNumber(base), count)?;
+        let Self { root, domain, owner, resources } = self;
+        let owned = resources.owned(owner, FrameNumber(base), count)?;
         let mut done = 0;
         while done < owned {
             let at = address + done * PAGE_SIZE as u64;
-            let leaf = match self.leaf_for(root, domain, at) {
+            let leaf = match resources.leaf_for(root, domain, at) {
                 Ok(leaf) => leaf,
                 Err(error) if done == 0 => return Err(error),
                 Err(_) => break,
             };
             let first = FrameNumber(base + done as u32);
-            let mapped = leaf.map(&mut self.frames, at, first, owned - done, flags);
+            let mapped = leaf.map(&mut resources.frames, at, first, owned - done, flags);
             if mapped == 0 {
                 break;
             }
@@ -236,11 +276,24 @@ impl Resources {
         }
         if done == 0 { Err(Error::Denied) } else { Ok(done) }
     }
+}
+
+impl Resources {
+    /// The space in a slot of a domain.
+    #[inline(always)]
+    pub(crate) fn space(&self, domain: &Domain, slot: u32) -> Result<Space, Error> {
+        let binding = self.binding_of(domain, slot)?;
+        let space = match binding.kind {
+            Kind::Environment => Space::Environment(binding.object),
+            Kind::Subtree => Space::Subtree(binding.object),
+            _ => return Err(Error::BadSlot),
+        };
+        if binding.rights.has(Rights::MAP) { Ok(space) } else { Err(Error::Denied) }
+    }
 
     /// How many frames from the first on, at most `count`, are the domain's; at least one.
     #[inline]
-    fn owned(&self, domain: u32, first: FrameNumber, count: u64) -> Result<u64, Error> {
-        let owner = self.domains.get(domain).ok_or(Error::Dead)?.id;
+    fn owned(&self, owner: DomainId, first: FrameNumber, count: u64) -> Result<u64, Error> {
         let owned = (0..count as u32)
             .take_while(|unit| self.ledger.is_mappable_by(Frame(first.0 + unit), owner))
             .count();
@@ -248,7 +301,7 @@ impl Resources {
     }
 
     /// The leaf table for an address, made from the domain's account if need be.
-    #[inline]
+    #[inline(never)]
     fn leaf_for(&mut self, root: &Root, domain: u32, address: u64) -> Result<Leaf, Error> {
         if let Ok(leaf) = root.find_leaf(address) {
             return Ok(leaf);

@@ -3,7 +3,7 @@ use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::layout::USER_TOP_SLOTS;
 use serix_abi::token::{Kind, Rights};
-use serix_core::NodeId;
+use serix_core::{DomainId, NodeId};
 use serix_hal::memory::paging::Root;
 
 /// Dispatchers of one environment.
@@ -14,13 +14,15 @@ const MAX_ATTACHMENTS: usize = 8;
 /// An address space of a domain.
 pub(crate) struct Environment {
     pub(crate) domain: u32,
+    /// The same domain, by its id.
+    pub(crate) owner: DomainId,
     pub(crate) node: NodeId,
     pub(crate) root: Root,
     pub(crate) dispatchers: [Option<u32>; MAX_DISPATCHERS],
     /// Top-level slot and subtree of each attachment.
     attachments: [Option<(u16, u32)>; MAX_ATTACHMENTS],
     /// Set by the first step of its destruction: nothing runs in it any more.
-    ending: bool,
+    pub(crate) ending: bool,
 }
 
 impl Kernel {
@@ -36,6 +38,7 @@ impl Kernel {
             slot if slot == u64::from(serix_abi::NO_SLOT) => None,
             _ => return Err(Error::BadArgument),
         };
+        let id = self.resources.domains.get(owner).ok_or(Error::Dead)?.id;
         let index = self.environments.next().ok_or(Error::TableFull)?;
         let node = self.object_node(owner, Kind::Environment, index)?;
         let made = self.environment_parts(owner, window);
@@ -48,6 +51,7 @@ impl Kernel {
         };
         let environment = Environment {
             domain: owner,
+            owner: id,
             node,
             root,
             dispatchers: [None; MAX_DISPATCHERS],
@@ -82,11 +86,13 @@ impl Kernel {
     }
 
     /// The environment in a slot.
+    #[inline(always)]
     pub(crate) fn environment(&self, caller: u32, slot: u32, rights: Rights) -> Result<u32, Error> {
         self.resources.lookup(caller, slot, Kind::Environment, rights).map(|binding| binding.object)
     }
 
     /// An environment that is not being destroyed.
+    #[inline(always)]
     pub(crate) fn live_environment(&self, index: u32) -> Result<&Environment, Error> {
         self.environments
             .get(index)

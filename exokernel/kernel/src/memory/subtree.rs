@@ -2,12 +2,14 @@
 use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::token::{Kind, Rights};
-use serix_core::NodeId;
+use serix_core::{DomainId, NodeId};
 use serix_hal::memory::paging::Root;
 
 /// A third-level page table with what is below it.
 pub(crate) struct Subtree {
     pub(crate) domain: u32,
+    /// The same domain, by its id.
+    pub(crate) owner: DomainId,
     pub(crate) node: NodeId,
     pub(crate) root: Root,
     pub(crate) attachments: u32,
@@ -16,6 +18,7 @@ pub(crate) struct Subtree {
 impl Kernel {
     /// Makes a subtree in `owner`, bound in the table of `caller`.
     pub(crate) fn subtree_create(&mut self, caller: u32, owner: u32) -> Result<u32, Error> {
+        let id = self.resources.domains.get(owner).ok_or(Error::Dead)?.id;
         let index = self.subtrees.next().ok_or(Error::TableFull)?;
         let node = self.object_node(owner, Kind::Subtree, index)?;
         let Some(frame) = self.resources.take_object(owner) else {
@@ -31,7 +34,8 @@ impl Kernel {
             self.drop_node(node);
             return Err(Error::NoFrames);
         };
-        self.subtrees.insert(frame, Subtree { domain: owner, node, root, attachments: 0 });
+        self.subtrees
+            .insert(frame, Subtree { domain: owner, owner: id, node, root, attachments: 0 });
         self.resources.count_object(owner, Kind::Subtree, true);
         let rights = Rights::CONTROL.with(Rights::MAP).with(Rights::GRANT);
         self.resources

@@ -39,7 +39,7 @@ impl Kernel {
             Kind::Event if current && keeps => self.event_end_step(binding.object),
             Kind::Gate if current && keeps => self.gate_end_step(binding.object),
             Kind::Interrupt if current && !binding.delegation => {
-                self.line_unbind(caller.domain, &binding);
+                self.line_unbind(caller.domain, &binding.into());
                 false
             }
             _ if current && (binding.delegation || keeps) => return Err(Error::Busy),

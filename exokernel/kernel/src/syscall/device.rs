@@ -1,15 +1,15 @@
 //! Calls about devices of ring 3: interrupt lines and ports. Their frames are mapped as others are.
 use super::{Arguments, CallResult, Caller, done, optional_slot, slot, value};
+use crate::capability::Found;
 use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::token::{Kind, Rights};
-use serix_core::binding::Binding;
 use serix_hal::device::keyboard;
 
 impl Kernel {
-    fn interrupt_in(&self, caller: Caller, argument: u64) -> Result<Binding, Error> {
+    fn interrupt_in(&self, caller: Caller, argument: u64) -> Result<Found, Error> {
         let rights = Rights::CONTROL;
-        self.resources.lookup(caller.domain, slot(argument)?, Kind::Interrupt, rights).copied()
+        self.resources.lookup(caller.domain, slot(argument)?, Kind::Interrupt, rights)
     }
 
     pub(super) fn call_interrupt_bind(

@@ -12,6 +12,7 @@ use serix_hal::memory::user;
 /// Requests of one call.
 const MAX_REQUESTS: u64 = 64;
 
+#[inline(always)]
 fn range(address: u64, count: u64) -> Result<PageRange, Error> {
     PageRange::new(address, count).ok_or(Error::BadArgument)
 }
@@ -39,20 +40,17 @@ impl Kernel {
         Ok(Outcome::Value(count))
     }
 
+    #[inline(always)]
     pub(super) fn call_map_range(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
         let [space, address, frames, first, count, flags] = arguments;
-        let space = self.space(caller.domain, slot(space)?)?;
+        let domain = self.resources.domains.get(caller.domain).ok_or(Error::Dead)?;
+        let space = self.resources.space(domain, slot(space)?)?;
         let flags = checked_flags(flags).ok_or(Error::BadArgument)?;
-        value(self.map_range(
-            caller.domain,
-            space,
-            range(address, count)?,
-            slot(frames)?,
-            first,
-            flags,
-        ))
+        let range = range(address, count)?;
+        value(self.map_from(caller.domain, space, range, (slot(frames)?, first), flags))
     }
 
+    #[inline(always)]
     pub(super) fn call_unmap(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
         let [space, address, count, ..] = arguments;
         let space = self.space(caller.domain, slot(space)?)?;

@@ -4,63 +4,91 @@ mod control;
 mod device;
 mod memory;
 
+use crate::cpu::core::Caller;
 use crate::kernel::{Kernel, Outcome, lock, run, run_in_slice};
 use serix_abi::{Call, Error, NO_SLOT};
-use serix_hal::cpu::trap::Reply;
+use serix_hal::cpu::trap::{NATIVE_HANDLERS, NativeHandler, Reply};
 
 /// Arguments of a call.
 type Arguments = [u64; 6];
 type CallResult = Result<Outcome, Error>;
 
-/// The handler of native calls.
-pub(crate) extern "sysv64" fn native(
+/// The handlers of native calls. Those that are made most often have one of their own: the same code, made for one call alone.
+pub(crate) static HANDLERS: [NativeHandler; NATIVE_HANDLERS] = {
+    assert!(Call::ALL.len() < NATIVE_HANDLERS);
+    let mut handlers = [any as NativeHandler; NATIVE_HANDLERS];
+    handlers[Call::Null as usize] = null;
+    handlers[Call::MapRange as usize] = one::<{ Call::MapRange as u32 }>;
+    handlers[Call::Unmap as usize] = one::<{ Call::Unmap as u32 }>;
+    handlers[Call::YieldTo as usize] = one::<{ Call::YieldTo as u32 }>;
+    handlers[Call::EventSignal as usize] = one::<{ Call::EventSignal as u32 }>;
+    handlers[Call::EventWait as usize] = one::<{ Call::EventWait as u32 }>;
+    handlers[Call::GateCall as usize] = one::<{ Call::GateCall as u32 }>;
+    handlers[Call::GateReply as usize] = one::<{ Call::GateReply as u32 }>;
+    handlers
+};
+
+extern "sysv64" fn null(_: u64, _: u64, _: u64, _: u64, _: u64, _: u64, _: u64) -> Reply {
+    Reply { status: 0, value: 0 }
+}
+
+/// One call, with all that it does in one function.
+extern "sysv64" fn one<const CALL: u32>(
     a: u64,
     b: u64,
     c: u64,
     d: u64,
     e: u64,
     f: u64,
-    number: u64,
+    _: u64,
 ) -> Reply {
-    if number as u32 == Call::Null as u32 {
-        return Reply { status: 0, value: 0 };
+    match Call::from_number(CALL) {
+        Some(call) => make(call, [a, b, c, d, e, f]),
+        None => Reply { status: Error::BadCall as u64, value: 0 },
     }
-    call_kernel([a, b, c, d, e, f], number as u32)
 }
 
-/// Every call but the first: kept apart, so that the shortest way in and out saves no register that it does not need.
-#[inline(never)]
-fn call_kernel(arguments: Arguments, number: u32) -> Reply {
-    let Some(call) = Call::from_number(number) else {
-        return Reply { status: Error::BadCall as u64, value: 0 };
-    };
-    let mut kernel = lock();
-    if kernel.core().evicted {
-        run(kernel);
+/// Every other call.
+extern "sysv64" fn any(a: u64, b: u64, c: u64, d: u64, e: u64, f: u64, number: u64) -> Reply {
+    match Call::from_number(number as u32) {
+        Some(call) => make(call, [a, b, c, d, e, f]),
+        None => Reply { status: Error::BadCall as u64, value: 0 },
     }
-    let caller = kernel.core().running;
-    let reply = match kernel.dispatch(call, arguments) {
+}
+
+#[inline(always)]
+fn make(call: Call, arguments: Arguments) -> Reply {
+    let mut locked = lock();
+    let kernel = &mut *locked;
+    let core = kernel.core();
+    let caller = core.caller;
+    if core.evicted {
+        run(locked);
+    }
+    let reply = match kernel.dispatch(call, caller, arguments) {
         Ok(Outcome::Value(value)) => Reply { status: 0, value },
-        Ok(Outcome::Switch) => run(kernel),
-        Ok(Outcome::Enter(next)) => run_in_slice(kernel, next),
+        Ok(Outcome::Switch) => run(locked),
+        Ok(Outcome::Enter(next)) => run_in_slice(locked, next),
         Err(error) => Reply { status: error as u64, value: 0 },
     };
-    if kernel.core().running != caller {
+    if may_end_caller(call) && kernel.core().running != Some(caller.dispatcher) {
         // The call ended its own caller: there is nobody to reply to.
-        run(kernel);
+        run(locked);
     }
     reply
 }
 
-/// Who called.
-#[derive(Clone, Copy, Debug)]
-struct Caller {
-    domain: u32,
-    environment: u32,
-    dispatcher: u32,
+/// Whether a call that replies can have ended its own caller. These do not end anything.
+#[inline(always)]
+const fn may_end_caller(call: Call) -> bool {
+    !matches!(
+        call,
+        Call::MapRange | Call::Unmap | Call::EventSignal | Call::EventWait | Call::GateCall
+    )
 }
 
 /// A slot number: the upper half of the register must be zero.
+#[inline(always)]
 fn slot(argument: u64) -> Result<u32, Error> {
     u32::try_from(argument).map_err(|_| Error::BadSlot)
 }
@@ -70,6 +98,7 @@ fn optional_slot(argument: u64) -> Result<Option<u32>, Error> {
     slot(argument).map(|slot| (slot != NO_SLOT).then_some(slot))
 }
 
+#[inline(always)]
 fn value(result: Result<impl Into<u64>, Error>) -> CallResult {
     result.map(|value| Outcome::Value(value.into()))
 }
@@ -84,14 +113,8 @@ fn step(more: bool) -> CallResult {
 }
 
 impl Kernel {
-    fn caller(&self) -> Result<Caller, Error> {
-        let dispatcher = self.core().running.ok_or(Error::Dead)?;
-        let running = self.dispatchers.get(dispatcher).ok_or(Error::Dead)?;
-        Ok(Caller { domain: running.domain, environment: running.environment, dispatcher })
-    }
-
-    fn dispatch(&mut self, call: Call, arguments: Arguments) -> CallResult {
-        let caller = self.caller()?;
+    #[inline(always)]
+    fn dispatch(&mut self, call: Call, caller: Caller, arguments: Arguments) -> CallResult {
         match call {
             Call::Null => Ok(Outcome::Value(0)),
             Call::Write => self.call_write(caller, arguments),

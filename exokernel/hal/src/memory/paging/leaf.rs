@@ -4,8 +4,8 @@
 //! entries at hand instead of looking them up for each page.
 use super::reverse::Link;
 use super::{
-    CACHING, DEVICE, ENTRIES, FrameState, LIMITS, MapFlags, PRESENT, UNCACHED, USER, WRITE,
-    WRITE_COMBINING, index, reference, table,
+    AddressSpace, CACHING, DEVICE, ENTRIES, FrameState, LIMITS, MapFlags, PRESENT, UNCACHED, USER,
+    WRITE, WRITE_COMBINING, index, reference, table,
 };
 use crate::address::FrameNumber;
 use crate::cpu::tlb;
@@ -19,14 +19,14 @@ const FLUSH_ALL_FROM: usize = 32;
 #[derive(Clone, Copy)]
 pub struct Leaf {
     table: FrameNumber,
-    /// The top table whose address space it is in; `None`: reached through a subtree or the reverse map, so the pages may be at
-    /// several addresses.
-    root: Option<FrameNumber>,
+    /// Any: reached through a subtree or the reverse map, so the pages may be at several addresses.
+    space: AddressSpace,
 }
 
 impl Leaf {
-    pub(super) fn new(table: FrameNumber, root: Option<FrameNumber>) -> Self {
-        Self { table, root }
+    #[inline(always)]
+    pub(super) fn new(table: FrameNumber, space: AddressSpace) -> Self {
+        Self { table, space }
     }
 
     #[inline(always)]
@@ -44,7 +44,7 @@ impl Leaf {
     /// known.
     #[inline(always)]
     fn flush(self, address: u64, count: usize) {
-        match self.root {
+        match self.space.root() {
             None => tlb::flush_all(),
             Some(root) if count >= FLUSH_ALL_FROM => tlb::flush_root(root),
             Some(root) => {
@@ -135,6 +135,45 @@ impl Leaf {
             frames.entries[self.table.0 as usize].uses += 1;
         }
         count as u64
+    }
+
+    /// As [`Self::map`], of one frame; false if it is not ring 3's.
+    #[inline(always)]
+    pub fn map_one(
+        self,
+        frames: &mut FrameTable,
+        address: u64,
+        frame: FrameNumber,
+        flags: MapFlags,
+    ) -> bool {
+        let at = index(address, 1);
+        let table = table(self.table);
+        if table[at] & PRESENT != 0 {
+            if frames.state(frame) != FrameState::User {
+                return false;
+            }
+            self.replace(frames, address, at);
+        }
+        let here = reference(self.table, at);
+        let Some(entry) = frames.entries.get_mut(frame.0 as usize) else { return false };
+        if entry.state != FrameState::User {
+            return false;
+        }
+        let next = core::mem::replace(&mut entry.first, here);
+        entry.uses += 1;
+        // Whoever maps it answers for what is in it from now on.
+        entry.level = 0;
+        table[at] = frame.start().0 | flags.0 & (MapFlags::REQUEST.0 | LIMITS) | PRESENT | USER;
+        // SAFETY: the frame table describes every frame of RAM, and a page table is one.
+        let own = unsafe { frames.entries.get_unchecked_mut(self.table.0 as usize) };
+        own.uses += 1;
+        let links: *mut [Link; ENTRIES] = FrameNumber(own.first).pointer();
+        // SAFETY: a leaf table's links frame is its own, and `at` is below 512.
+        unsafe { (*links)[at] = Link { previous: 0, next } };
+        if next != 0 {
+            frames.link(next).previous = here;
+        }
+        true
     }
 
     /// Takes out a mapping that another replaces.

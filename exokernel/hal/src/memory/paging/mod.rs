@@ -11,6 +11,7 @@ pub use leaf::Leaf;
 use super::frames::{FrameEntry, FrameState, FrameTable, zero_frame};
 use crate::address::FrameNumber;
 use crate::cpu::tlb;
+use core::cell::Cell;
 use serix_abi::PAGE_SHIFT;
 use serix_abi::layout::USER_TOP_SLOTS;
 use serix_abi::map::MapFlags;
@@ -30,6 +31,8 @@ const WRITE_COMBINING: u64 = DEVICE | 1 << 7;
 /// All bits that choose from the page attribute table (AMD APM vol. 2, 7.8).
 const CACHING: u64 = UNCACHED | WRITE_COMBINING;
 const LIMITS: u64 = MapFlags::MAY_WRITE.0 | MapFlags::MAY_EXECUTE.0;
+/// A leaf table covers 2 MiB.
+const LEAF_SHIFT: u32 = PAGE_SHIFT + 9;
 /// Entries of a table.
 pub const ENTRIES: usize = 512;
 /// References have 23 bits for the table's frame.
@@ -62,7 +65,27 @@ pub struct Root {
     level: u8,
     /// The window's shadow table.
     shadow: Option<FrameNumber>,
+    space: AddressSpace,
+    /// The leaf table that was found last, and the 2 MiB that it covers. Tables go away in [`Self::tear_down_step`] alone.
+    last: Cell<(u64, FrameNumber)>,
 }
+
+/// In which address space a page table is: that of a top table, or any. Frame 0 is no table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct AddressSpace(FrameNumber);
+
+impl AddressSpace {
+    /// A subtree's, or unknown.
+    const ANY: Self = Self(FrameNumber(0));
+
+    #[inline(always)]
+    fn root(self) -> Option<FrameNumber> {
+        (self != Self::ANY).then_some(self.0)
+    }
+}
+
+/// No 2 MiB of the user half.
+const NOWHERE: (u64, FrameNumber) = (u64::MAX, FrameNumber(0));
 
 type Table = [u64; ENTRIES];
 
@@ -146,7 +169,13 @@ impl Root {
     ) -> Option<Self> {
         let frame = frames.new_table(4, 0, source)?;
         crate::memory::kernel_map::copy_kernel_half(table(frame));
-        let mut root = Self { frame, level: 4, shadow: None };
+        let mut root = Self {
+            frame,
+            level: 4,
+            shadow: None,
+            space: AddressSpace(frame),
+            last: Cell::new(NOWHERE),
+        };
         if let Some(slot) = window_slot.filter(|slot| *slot < USER_TOP_SLOTS as usize) {
             let Some(shadow) = frames.new_table(3, 0, source) else {
                 frames.free_table(frame, source);
@@ -164,7 +193,13 @@ impl Root {
     /// Makes an empty subtree.
     pub fn subtree(frames: &mut FrameTable, source: &mut dyn TableSource) -> Option<Self> {
         let frame = frames.new_table(3, 0, source)?;
-        Some(Self { frame, level: 3, shadow: None })
+        Some(Self {
+            frame,
+            level: 3,
+            shadow: None,
+            space: AddressSpace::ANY,
+            last: Cell::new(NOWHERE),
+        })
     }
 
     /// The root table's frame: what CR3 holds for an environment.
@@ -173,15 +208,15 @@ impl Root {
         self.frame
     }
 
-    /// The top table, unless this is a subtree, which can be in several.
+    /// The top table; none of a subtree, which can be in several.
     #[inline(always)]
-    fn address_space(&self) -> Option<FrameNumber> {
-        (self.level == 4).then_some(self.frame)
+    fn address_space(&self) -> AddressSpace {
+        self.space
     }
 
     /// Forgets the translations of everything below the root.
     fn flush(&self) {
-        self.address_space().map_or_else(tlb::flush_all, tlb::flush_root);
+        self.space.root().map_or_else(tlb::flush_all, tlb::flush_root);
     }
 
     /// Sets a top-level entry, and the window's copy of it.
@@ -215,6 +250,33 @@ impl Root {
         true
     }
 
+    /// Whether the leaf table for an address is the one that was found last.
+    #[inline(always)]
+    pub fn was_last(&self, address: u64) -> bool {
+        self.last.get().0 == address >> LEAF_SHIFT
+    }
+
+    /// As [`Leaf::map`] of one frame, in the leaf table that was found last; false if the address is not of it, or the frame
+    /// not ring 3's.
+    #[inline(always)]
+    pub fn map_in_last(
+        &self,
+        frames: &mut FrameTable,
+        address: u64,
+        frame: FrameNumber,
+        flags: MapFlags,
+    ) -> bool {
+        let leaf = Leaf::new(self.last.get().1, self.address_space());
+        self.was_last(address) && leaf.map_one(frames, address, frame, flags)
+    }
+
+    /// A walk ended at a leaf table.
+    #[inline(always)]
+    fn found(&self, address: u64, leaf: FrameNumber) -> Leaf {
+        self.last.set((address >> LEAF_SHIFT, leaf));
+        Leaf::new(leaf, self.address_space())
+    }
+
     /// The leaf table for an address, made if need be.
     #[inline]
     pub fn leaf_for(
@@ -237,7 +299,7 @@ impl Root {
             }
             level -= 1;
         }
-        Ok(Leaf::new(at, self.address_space()))
+        Ok(self.found(address, at))
     }
 
     #[cold]
@@ -262,8 +324,16 @@ impl Root {
     }
 
     /// The leaf table for an address if it exists; else how many pages from `address` on have none.
-    #[inline]
+    #[inline(always)]
     pub fn find_leaf(&self, address: u64) -> Result<Leaf, u64> {
+        if self.was_last(address) {
+            return Ok(Leaf::new(self.last.get().1, self.address_space()));
+        }
+        self.walk(address)
+    }
+
+    #[inline(never)]
+    fn walk(&self, address: u64) -> Result<Leaf, u64> {
         let mut at = self.frame;
         let mut level = self.level;
         while level > 1 {
@@ -275,7 +345,7 @@ impl Root {
             at = frame_of(entry);
             level -= 1;
         }
-        Ok(Leaf::new(at, self.address_space()))
+        Ok(self.found(address, at))
     }
 
     /// Frees one table with all below it that is empty, or empties one leaf: false when nothing is left below the
@@ -284,13 +354,14 @@ impl Root {
         let mut at = self.frame;
         let mut level = self.level;
         let mut parent = None;
+        self.last.set(NOWHERE);
         loop {
             if level == 1 {
                 for slot in 0..ENTRIES {
                     if frames.entries[at.0 as usize].uses == 0 {
                         break;
                     }
-                    frames.clear(Leaf::new(at, None), slot);
+                    frames.clear(Leaf::new(at, AddressSpace::ANY), slot);
                 }
             }
             match self.first_child(frames, at, level) {

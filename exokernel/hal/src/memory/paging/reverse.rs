@@ -2,7 +2,7 @@
 //!
 //! A reference names an entry: table frame number << 9 | index. Invariant: a user frame's list holds exactly the present
 //! entries that map it, and `uses` is its length; [`FrameTable::check_mappings`] looks.
-use super::{DEVICE, ENTRIES, Leaf, PRESENT, frame_of, reference, table};
+use super::{AddressSpace, DEVICE, ENTRIES, Leaf, PRESENT, frame_of, reference, table};
 use crate::address::FrameNumber;
 use crate::cpu::tlb;
 use crate::memory::frames::{FrameState, FrameTable};
@@ -51,7 +51,7 @@ impl FrameTable {
             return false;
         }
         let reference = entry.first;
-        let leaf = Leaf::new(FrameNumber(reference >> 9), None);
+        let leaf = Leaf::new(FrameNumber(reference >> 9), AddressSpace::ANY);
         self.clear(leaf, (reference & 511) as usize);
         tlb::flush_all();
         true
