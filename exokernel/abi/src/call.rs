@@ -87,8 +87,9 @@ calls! {
     /// Gives the calling environment a dispatcher, or another environment its first: `parameters` points to a
     /// [`crate::dispatcher::DispatcherParameters`]. Returns the dispatcher's number in the environment.
     DispatcherCreate = 19 (environment, parameters),
-    /// Makes a domain with an empty binding table and account. `event` and `bits` are signalled when it ends. Returns its slot.
-    DomainCreate = 20 (event, bits),
+    /// Makes a domain with an empty binding table and account. `event` and `bits` are signalled when it ends. It and what it makes can have
+    /// `share` objects of those that the caller may still make, which come back when it is destroyed; zero: a sixteenth of them. Returns its slot.
+    DomainCreate = 20 (event, bits, share),
     /// Ends a domain and everything in it. Delegations to it are still to be revoked. Answers `Again` until done.
     DomainDestroy = 21 (domain),
     /// Whether a domain runs (0) or why it ended: an [`crate::start::EndReason`] in bits 63 to 32, its status in bits 31 to 0.

@@ -89,8 +89,8 @@ pub struct StartInfo {
     pub module_count: u32,
     /// Slot of the first domain's own environment.
     pub environment: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Objects that this domain and all that it makes can have at once.
+    pub objects: u32,
     /// Resources.
     pub resources: [Resource; MAX_RESOURCES],
     /// Modules.

@@ -1,6 +1,7 @@
 //! Domains: the unit of protection and authority, and the frames that pay for what the kernel keeps for them.
 use crate::capability::{Granting, NodeChunk, Record, Revocation, Slots};
 use crate::object::Table;
+use serix_abi::Error;
 use serix_abi::start::EndReason;
 use serix_abi::token::Kind;
 use serix_core::binding::BindingTable;
@@ -13,7 +14,7 @@ use serix_hal::memory::frames::{FrameTable, OwnedFrame};
 use serix_hal::memory::paging::TableSource;
 
 /// Bits of a [`DomainId`] that are the index in the table, plus one. The others count reuse, so that no id is given twice.
-const INDEX_BITS: u32 = 10;
+const INDEX_BITS: u32 = 13;
 /// Most domains at once.
 pub(crate) const MAX_DOMAINS: u32 = (1 << INDEX_BITS) - 1;
 /// Gates of one domain.
@@ -86,6 +87,10 @@ pub(crate) struct Domain {
     pub(crate) asking: Option<Asking>,
     /// Where it is told so.
     pub(crate) record: Option<Record>,
+    /// Objects that it and the domains it makes can have.
+    pub(crate) share: u32,
+    /// How many of them are still to be made.
+    pub(crate) left: u32,
     /// Objects that it has, by kind.
     pub(crate) objects: [u32; KINDS],
     /// Where to look for the next of them.
@@ -99,7 +104,7 @@ pub(crate) struct Domain {
 }
 
 impl Domain {
-    pub(crate) fn new(id: DomainId, node: NodeId, end_signal: Option<Signal>) -> Self {
+    pub(crate) fn new(id: DomainId, node: NodeId, end_signal: Option<Signal>, share: u32) -> Self {
         Self {
             id,
             state: State::Running,
@@ -117,6 +122,8 @@ impl Domain {
             revocation: None,
             asking: None,
             record: None,
+            share,
+            left: share,
             objects: [0; KINDS],
             scan: 0,
             descent: None,
@@ -153,7 +160,7 @@ pub(crate) struct Resources {
 }
 
 impl Resources {
-    /// The id that a domain at `index` gets next; `None` after 4 million reuses.
+    /// The id that a domain at `index` gets next; `None` after half a million reuses.
     pub(crate) fn next_id(&self, index: u32) -> Option<DomainId> {
         let reuse = self.reuse[index as usize];
         (reuse < 1 << (32 - INDEX_BITS)).then(|| DomainId(reuse << INDEX_BITS | (index + 1)))
@@ -184,17 +191,31 @@ impl Resources {
         }
     }
 
-    /// A frame of a domain's account, claimed for an object.
-    pub(crate) fn take_object(&mut self, domain: u32) -> Option<OwnedFrame> {
-        let account = &mut self.domains.get_mut(domain)?.account;
-        let frame = self.ledger.take(account, FrameKind::Object)?;
-        self.frames.claim(FrameNumber(frame.0))
+    /// A frame of a domain's account, claimed for an object of the domain's share.
+    pub(crate) fn take_object(&mut self, domain: u32) -> Result<OwnedFrame, Error> {
+        let owner = self.domains.get_mut(domain).ok_or(Error::Dead)?;
+        let left = owner.left.checked_sub(1).ok_or(Error::TableFull)?;
+        let frame = self.ledger.take(&mut owner.account, FrameKind::Object);
+        let frame = frame.ok_or(Error::NoFrames)?;
+        owner.left = left;
+        self.frames.claim(FrameNumber(frame.0)).ok_or(Error::NoFrames)
     }
 
-    /// Gives an object's frame back to the account.
+    /// Takes a share for a new domain out of its maker's: so many objects, or, for zero, a sixteenth.
+    pub(crate) fn take_share(&mut self, maker: u32, wanted: u32) -> Result<u32, Error> {
+        let maker = self.domains.get_mut(maker).ok_or(Error::Dead)?;
+        let share = if wanted == 0 { maker.left / 16 } else { wanted };
+        maker.left = maker.left.checked_sub(share).ok_or(Error::TableFull)?;
+        Ok(share)
+    }
+
+    /// Gives an object's frame back to the account, and the object to the share.
     pub(crate) fn put_object(&mut self, domain: u32, frame: OwnedFrame) {
         let number = frame.number();
         self.frames.release(frame);
+        if let Some(owner) = self.domains.get_mut(domain) {
+            owner.left += 1;
+        }
         if let Some(mut source) = self.source(domain) {
             source.put_back(number);
         }

@@ -27,6 +27,11 @@ impl<T> Table<T> {
         self.free.last().copied()
     }
 
+    /// Never gives the index that is next again.
+    pub(crate) fn retire_next(&mut self) {
+        self.free.pop();
+    }
+
     /// Puts an object at [`Self::next`].
     pub(crate) fn insert(&mut self, frame: OwnedFrame, value: T) -> u32 {
         let index = self.free.pop().expect("the caller asked `next`");

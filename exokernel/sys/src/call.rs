@@ -83,8 +83,8 @@ simple! {
     environment_create = EnvironmentCreate(domain, window_slot) -> native;
     /// Destroys an environment.
     environment_destroy = EnvironmentDestroy(slot) -> native_until_done;
-    /// Makes a domain whose end signals `bits` of `event`; the value is its slot.
-    domain_create = DomainCreate(event, bits) -> native;
+    /// Makes a domain whose end signals `bits` of `event`, for at most `share` objects; the value is its slot.
+    domain_create = DomainCreate(event, bits, share) -> native_until_done;
     /// Ends a domain.
     domain_destroy = DomainDestroy(domain) -> native_until_done;
     /// Why a domain ended, or zero.

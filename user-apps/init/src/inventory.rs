@@ -40,6 +40,8 @@ pub struct DiskDevice {
 pub struct Inventory {
     /// This environment.
     pub environment: Slot,
+    /// Kernel objects that all sessions and init can have.
+    pub objects: u32,
     /// Frames that nothing uses yet.
     pub frames: Vec<Piece>,
     /// Slices, by core.
@@ -68,6 +70,7 @@ impl Inventory {
         let modules = info.modules.get(..info.module_count as usize)?;
         let mut inventory = Self {
             environment: Slot(info.environment),
+            objects: info.objects,
             frames: Vec::new(),
             slices: Vec::new(),
             disks: Vec::new(),
@@ -144,7 +147,7 @@ mod tests {
             resource_count: 10,
             module_count: 1,
             environment: 3,
-            reserved: 0,
+            objects: 800,
             resources: [Resource::default(); MAX_RESOURCES],
             modules: [Module { address: 0, size: 0, name: [0; 48] }; MAX_MODULES],
             framebuffer: Framebuffer { width: 800, ..Framebuffer::default() },
@@ -171,7 +174,7 @@ mod tests {
     #[test]
     fn resources_are_sorted_by_use() {
         let inventory = Inventory::new(&info()).unwrap();
-        assert_eq!(inventory.environment, Slot(3));
+        assert_eq!((inventory.environment, inventory.objects), (Slot(3), 800));
         let counts = inventory.frames.iter().map(|piece| (piece.slot.0, piece.count));
         assert!(counts.eq([(10, 50), (11, 30)]));
         assert_eq!(inventory.slices, [CoreSlices { core: 2, slot: Slot(12), count: 50 }]);

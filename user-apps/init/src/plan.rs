@@ -26,6 +26,8 @@ const OTHER_TOKENS: usize = 4;
 const SLICES_KEPT: u64 = 1;
 /// Frames that a session has at least beyond those of its image.
 const FRAMES_FREE_MIN: u64 = 16;
+/// The part of all objects that init keeps: one in so many.
+const OBJECTS_KEPT: u32 = 8;
 /// The ISA's interrupt of the keyboard.
 const KEYBOARD_LINE: u32 = 1;
 /// The ISA's interrupt of the mouse on the keyboard controller.
@@ -69,6 +71,8 @@ pub struct SessionPlan<'a> {
     pub memory: Vec<Piece>,
     /// The frames of the start block.
     pub start_block: Piece,
+    /// Kernel objects that it may have.
+    pub share: u64,
     /// Its slices, one run for each core.
     pub slices: Vec<Piece>,
     /// Its disks.
@@ -107,6 +111,7 @@ pub fn plan<'a>(
 ) -> Result<Vec<SessionPlan<'a>>, Failure> {
     let mut planner = Planner {
         inventory,
+        share: share(inventory.objects, manifest.sessions.len()),
         pool,
         tables,
         first_core: 0,
@@ -126,8 +131,15 @@ pub fn plan<'a>(
     Ok(plans)
 }
 
+/// Objects of each session: equal parts of what init does not keep for itself.
+fn share(objects: u32, sessions: usize) -> u64 {
+    let kept = objects / OBJECTS_KEPT;
+    u64::from(objects - kept) / sessions.max(1) as u64
+}
+
 struct Planner<'p> {
     inventory: &'p Inventory,
+    share: u64,
     pool: &'p mut FramePool,
     tables: &'p Tables,
     /// The core of the next session: they take turns.
@@ -174,6 +186,7 @@ impl Planner<'_> {
             layout,
             memory,
             start_block,
+            share: self.share,
             slices,
             disks,
             devices,

@@ -56,7 +56,7 @@ pub fn start(machine: &mut Machine, plan: &SessionPlan<'_>, index: usize) -> Res
     let event = machine.event;
     let slot = machine
         .account
-        .paying(|| call::domain_create(event, bits::ended(index)))
+        .paying(|| call::domain_create(event, bits::ended(index), plan.share))
         .during("make a domain")?;
     let domain = Domain { slot: Slot(slot as u32), objects: Vec::new(), delegations: Vec::new() };
     let mut starter = Starter { machine, plan, domain, tokens: Vec::new() };

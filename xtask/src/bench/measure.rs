@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{Bench, Duration, Side};
-use crate::machine::RunFolder;
+use crate::machine::{RunFolder, session_text};
 use crate::report::say;
 
 /// A row.
@@ -104,7 +104,7 @@ impl<'a> Run<'a> {
         let output = command.stdout(Stdio::null()).status().context("cannot start xtask run")?;
         let log = std::fs::read(self.log())?;
         let mut said = Said::new(Side::Native);
-        for line in String::from_utf8_lossy(&log).lines() {
+        for line in String::from_utf8_lossy(&log).lines().filter_map(session_text) {
             said.hear(line)?;
             said.rows.extend(once(line, "first domain starts after ", "boot-to-first-domain"));
         }

@@ -50,13 +50,22 @@ pub(crate) fn commit(places: &Places) -> String {
     if changed.is_none_or(|files| !files.is_empty()) { format!("{commit} changed") } else { commit }
 }
 
-/// The first line behind the header of `log` that holds one of `marks`. The header has paths, which may hold anything.
+/// What a session wrote, if the line is one of a session: the kernel puts the domain's number and `| ` in front of those. All other
+/// lines are the loader's, the kernel's and init's, which are trusted.
+pub(crate) fn session_text(line: &str) -> Option<&str> {
+    let (domain, text) = line.split_once("| ")?;
+    let is_number = !domain.is_empty() && domain.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then_some(text)
+}
+
+/// The first line behind the header of `log` that holds one of `marks` and is no session's. The header has paths, which may hold anything.
 pub(crate) fn find_line(log: &Path, marks: &[&str]) -> Option<String> {
     let bytes = std::fs::read(log).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let line = text
         .lines()
         .skip(HEADER_LINES)
+        .filter(|line| session_text(line).is_none())
         .find(|line| marks.iter().any(|mark| line.contains(mark)))?;
     Some(line.trim().to_owned())
 }
@@ -104,5 +113,19 @@ fn copy_rest(file: &mut File) {
     if file.read_to_end(&mut bytes).is_ok() && !bytes.is_empty() {
         // Whoever reads standard error may be gone.
         let _ = std::io::stderr().lock().write_all(&crate::run::lines(&bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_sessions_are_told_by_their_mark() {
+        assert_eq!(session_text("3| kernel: PANIC: not so"), Some("kernel: PANIC: not so"));
+        assert_eq!(session_text("8194| a | b"), Some("a | b"));
+        for other in ["kernel: 3| x", "init: 3| x", "| x", "3 | x", "-3| x", "3|x"] {
+            assert_eq!(session_text(other), None, "{other}");
+        }
     }
 }

@@ -10,5 +10,5 @@ mod qemu;
 pub(crate) use accelerator::{Accelerator, Choice};
 pub(crate) use arguments::{Board, Drive, Machine, Start};
 pub(crate) use folder::RunFolder;
-pub(crate) use log::{Follower, commit, find_line, write_header};
+pub(crate) use log::{Follower, commit, find_line, session_text, write_header};
 pub(crate) use qemu::{End, Qemu, end_of};

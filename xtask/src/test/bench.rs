@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::machine::session_text;
 use crate::places::{Places, create_folder};
 use crate::setup::find_busybox;
 
@@ -229,6 +230,11 @@ impl Ran {
     /// Standard output as text.
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.output).into_owned()
+    }
+
+    /// What sessions wrote to the kernel log, line by line.
+    pub(super) fn said(&self) -> impl Iterator<Item = &str> + Clone {
+        self.log.lines().filter_map(session_text)
     }
 
     /// Requires this standard output and status.

@@ -88,7 +88,7 @@ const OBJECT_ERRORS: &[(Error, &str)] = &[
     ),
     (
         Error::TableFull,
-        "the binding table has 1,024 slots, or the machine no room for another object of the kind",
+        "the binding table has 1,024 slots, or the domain's share of objects is used up",
     ),
 ];
 
@@ -362,9 +362,20 @@ pub(crate) fn of(call: Call) -> Notes {
                   alone. The frame of its page is pinned until it ends.",
         },
         Call::DomainCreate => Notes {
-            arguments: &["event, with SIGNAL, or none", "its bits"],
+            arguments: &["event, with SIGNAL, or none", "its bits", "objects it may have, or 0"],
             returns: "the slot, with CONTROL and GRANT",
-            errors: OBJECT_ERRORS,
+            errors: &[
+                (Error::BadArgument, "a share of more than 32 bits"),
+                (
+                    Error::NoFrames,
+                    "the account has no frame for the object, its grant node or the binding table",
+                ),
+                (
+                    Error::TableFull,
+                    "the caller has no such share left, or its binding table is full",
+                ),
+                (Error::Again, "an id was used up: call again"),
+            ],
             why: "Protection and authority begin with nothing: no slot, no frame, no slice. What a domain has its creator gives it.",
         },
         Call::DomainDestroy => Notes {

@@ -226,7 +226,7 @@ fn information() -> Vec<Structure> {
             resource_count: "resources used",
             module_count: "modules used",
             environment: "slot of its own environment",
-            reserved: "zero",
+            objects: "objects that it and all that it makes can have at once",
             resources: "what it holds, already bound",
             modules: "boot modules, mapped read-only",
             framebuffer: "the picture in the device frames among them",

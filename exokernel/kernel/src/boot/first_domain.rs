@@ -137,8 +137,9 @@ fn make_domain(kernel: &mut Kernel, supply: &mut Supply, ram: &[(FrameNumber, u3
     }
     let frame = supply.take();
     let owned = kernel.resources.frames.claim(FrameNumber(frame)).expect("RAM is free at boot");
+    let share = kernel.resources.domains.capacity() - 1;
     kernel.first_domain =
-        kernel.resources.insert_domain(owned, Domain::new(id, NodeId::NONE, None));
+        kernel.resources.insert_domain(owned, Domain::new(id, NodeId::NONE, None, share));
     let total: u32 = ram.iter().map(|(_, count)| count).sum();
     for _ in 0..ACCOUNT_BASE.min(total / 16) + total / 64 {
         let frame = supply.take();
@@ -310,7 +311,7 @@ impl Starter<'_> {
             resource_count: self.resources.len().min(MAX_RESOURCES) as u32,
             module_count: modules.len().min(MAX_MODULES) as u32,
             environment,
-            reserved: 0,
+            objects: self.kernel.resources.domains.capacity() - 1,
             resources: [Resource::default(); MAX_RESOURCES],
             modules: [Module { address: 0, size: 0, name: [0; 48] }; MAX_MODULES],
             framebuffer,

@@ -27,10 +27,11 @@ use serix_hal::device::stream::StreamDevice;
 use serix_hal::device::virtio;
 use serix_hal::memory::info::SharedInfo;
 
-/// One object table entry of each kind for so many frames of RAM.
+/// One object for so many frames of RAM. Each object table has room for all of them, and the first domain may have one less: so no
+/// table is ever full, whoever shares them with whom.
 const FRAMES_PER_OBJECT: u32 = 16;
 /// Bounds of the object tables.
-const OBJECTS: core::ops::RangeInclusive<u32> = 64..=4096;
+const OBJECTS: core::ops::RangeInclusive<u32> = 64..=MAX_DOMAINS;
 
 /// The kernel's first Rust function on its own stack.
 pub(crate) fn main() -> ! {
@@ -156,14 +157,13 @@ fn assemble(
     });
     let ledger = Ledger::new(ranges.chain(device_frames), words);
     let objects = (frames.len() as u32 / FRAMES_PER_OBJECT).clamp(*OBJECTS.start(), *OBJECTS.end());
-    let domains = objects.min(MAX_DOMAINS);
     let resources = Resources {
         frames,
         ledger,
-        domains: Table::new(domains),
+        domains: Table::new(objects),
         node_chunks: Table::new(objects),
         changes: 1,
-        reuse: alloc::vec![0; domains as usize],
+        reuse: alloc::vec![0; objects as usize],
     };
     Kernel {
         resources,

@@ -188,7 +188,7 @@ impl Resources {
     fn grow_table(&mut self, domain: u32) -> Result<(), Error> {
         let chunks = &self.domains.get(domain).ok_or(Error::Dead)?.slots.chunks;
         let place = chunks.iter().position(Option::is_none).ok_or(Error::TableFull)?;
-        let frame = self.take_object(domain).ok_or(Error::NoFrames)?;
+        let frame = self.take_object(domain)?;
         let owner = self.domains.get_mut(domain).ok_or(Error::Dead)?;
         owner.slots.chunks[place] = Some(FrameBox::new(frame, [Slot::EMPTY; CHUNK]));
         owner.table.grow(CHUNK as u32);

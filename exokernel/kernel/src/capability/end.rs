@@ -203,8 +203,12 @@ impl Kernel {
         let (node, id, payer) = (domain.node, domain.id, self.domain_payer(index));
         let heir = self.resources.domains.get(payer).map_or(DomainId::NONE, |payer| payer.id);
         self.leave_slices(index, id, heir);
+        let share = self.resources.domains.get(index).map_or(0, |domain| domain.share);
         if let Some(frame) = self.resources.domains.remove(index) {
             self.resources.put_object(payer, frame);
+            if let Some(payer) = self.resources.domains.get_mut(payer) {
+                payer.left += share;
+            }
             self.resources.count_object(payer, Kind::Domain, false);
         }
         self.drop_node(node);

@@ -18,16 +18,6 @@ const CLEANED_PER_STEP: u32 = 16;
 /// Mappings that one step of an undone grant may remove.
 const MAPPINGS_PER_STEP: usize = 64;
 
-fn error(error: GrantError) -> Error {
-    match error {
-        GrantError::Stale => Error::Stale,
-        GrantError::Outside => Error::BadArgument,
-        GrantError::Overlap => Error::Busy,
-        GrantError::NoNode => Error::NoFrames,
-        GrantError::TooMany => Error::TableFull,
-    }
-}
-
 /// Whether the ledger has an owner for each unit.
 fn is_owned_by_frame(kind: Kind) -> bool {
     matches!(kind, Kind::Frames | Kind::DeviceFrames)
@@ -148,8 +138,8 @@ impl Kernel {
             return Ok(known);
         }
         let range = Extent::new(wanted.base, wanted.count.into()).ok_or(Error::BadArgument)?;
-        let node =
-            self.grants.delegate(&mut self.resources, from.node, range, receiver).map_err(error)?;
+        let made = self.grants.delegate(&mut self.resources, from.node, range, receiver);
+        let node = made.map_err(|failed| self.resources.grant_error(domain, failed))?;
         let generation = self.resources.node(node).ok_or(Error::Stale)?.generation();
         let binding = Binding { delegation: true, node, generation, range, ..*from };
         let delegation =
@@ -171,11 +161,23 @@ impl Kernel {
     ) -> Result<NodeId, Error> {
         let owner = self.resources.domains.get(domain).ok_or(Error::Dead)?.id;
         let range = Extent::new(index.into(), 1).ok_or(Error::BadArgument)?;
-        self.grants.root(&mut self.resources, kind, range, owner).map_err(error)
+        let made = self.grants.root(&mut self.resources, kind, range, owner);
+        made.map_err(|failed| self.resources.grant_error(domain, failed))
     }
 }
 
 impl Resources {
+    /// What a domain is told that pays for a node.
+    fn grant_error(&self, payer: u32, error: GrantError) -> Error {
+        match error {
+            GrantError::Stale => Error::Stale,
+            GrantError::Outside => Error::BadArgument,
+            GrantError::Overlap => Error::Busy,
+            GrantError::NoNode => self.no_node(payer),
+            GrantError::TooMany => Error::TableFull,
+        }
+    }
+
     /// Gives frames that `move_frames` moved back, the last first, a bounded number at a time. One that the receiver uses
     /// already stays with it.
     fn move_back(&mut self, granting: &mut Granting, giver: DomainId) -> Result<(), Error> {

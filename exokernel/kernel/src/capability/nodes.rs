@@ -1,5 +1,6 @@
 //! Storage of grant nodes: chunks of 63, each in a frame that the grantor paid for.
 use crate::domain::{MAX_NODE_CHUNKS, Resources};
+use serix_abi::Error;
 use serix_core::grant::{Node, NodeStore, State};
 use serix_core::{DomainId, NodeId};
 
@@ -87,12 +88,22 @@ impl NodeStore for Resources {
 }
 
 impl Resources {
+    /// Why a domain got no node: frames help, or they do not.
+    pub(super) fn no_node(&self, domain: u32) -> Error {
+        match self.domains.get(domain) {
+            Some(owner) if owner.left == 0 || owner.node_chunk_count == MAX_NODE_CHUNKS => {
+                Error::TableFull
+            }
+            _ => Error::NoFrames,
+        }
+    }
+
     fn new_chunk(&mut self, domain: u32, payer: DomainId) -> Option<u32> {
         let chunk = self.node_chunks.next()?;
         if self.domains.get(domain)?.node_chunk_count == MAX_NODE_CHUNKS {
             return None;
         }
-        let frame = self.take_object(domain)?;
+        let frame = self.take_object(domain).ok()?;
         self.node_chunks.insert(frame, NodeChunk::new(payer));
         let domain = self.domains.get_mut(domain)?;
         let place = domain.node_chunk_count;

@@ -114,7 +114,7 @@ impl Kernel {
         context.set_entries(&entries);
         let page = self.shared_page(caller, domain, parameters)?;
         let index = self.dispatchers.next().ok_or(Error::TableFull)?;
-        let frame = self.resources.take_object(domain).ok_or(Error::NoFrames)?;
+        let frame = self.resources.take_object(domain)?;
         if !context.set_page(&mut self.resources.frames, page, parameters.page_address) {
             self.resources.put_object(domain, frame);
             return Err(Error::BadArgument);

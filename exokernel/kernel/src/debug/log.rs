@@ -1,5 +1,10 @@
 //! The kernel log on the serial line.
+//!
+//! Whose a line is, is told by its start: the kernel's begin with `kernel: `, those of other domains than the first with the domain's id and
+//! `| `. Invariant: ring 3 cannot begin a line any other way, nor move the cursor of a terminal that shows the log.
 use core::fmt::{Arguments, Result, Write};
+use core::sync::atomic::{AtomicU32, Ordering};
+use serix_core::DomainId;
 use serix_hal::device::serial;
 use spin::Mutex;
 
@@ -14,20 +19,53 @@ impl Write for Serial {
 
 static LOG: Mutex<Serial> = Mutex::new(Serial);
 
+/// Whose line is not ended yet: [`NOBODY`], or a domain's id.
+static OPEN: AtomicU32 = AtomicU32::new(NOBODY);
+const NOBODY: u32 = DomainId::NONE.0;
+
+/// Ends the line that somebody began.
+fn end_line() {
+    if OPEN.swap(NOBODY, Ordering::Relaxed) != NOBODY {
+        serial::write(b"\n");
+    }
+}
+
 /// Writes one line of the kernel's own, marked as such.
 pub(crate) fn line(arguments: Arguments) {
     let mut log = LOG.lock();
+    end_line();
     // Writing to the port cannot fail.
     let _ = writeln!(log, "kernel: {arguments}");
 }
 
-/// Writes bytes of a domain, as they are.
-pub(crate) fn bytes(bytes: &[u8]) {
-    let _log = LOG.lock();
-    serial::write(bytes);
+/// Writes bytes of a domain, each line of it with its mark; the first domain, which is trusted, needs none.
+pub(crate) fn bytes(author: DomainId, is_first: bool, bytes: &[u8]) {
+    let mut log = LOG.lock();
+    for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+        if OPEN.load(Ordering::Relaxed) != author.0 {
+            end_line();
+            if !is_first && part != b"\n" {
+                // As above.
+                let _ = write!(log, "{}| ", author.0);
+            }
+        }
+        part.iter().for_each(|byte| serial::write(&[harmless(*byte)]));
+        let open = if part.ends_with(b"\n") { NOBODY } else { author.0 };
+        OPEN.store(open, Ordering::Relaxed);
+    }
+}
+
+/// What is written for a byte of ring 3: a control character could begin a line anew, or worse.
+fn harmless(byte: u8) -> u8 {
+    match byte {
+        b'\n' | b'\t' => byte,
+        0..0x20 | 0x7F => b'?',
+        _ => byte,
+    }
 }
 
 /// Writes while the kernel ends, when the lock may be held by whoever panicked.
 pub(crate) fn last_words(arguments: Arguments) {
+    end_line();
     let _ = writeln!(Serial, "kernel: {arguments}");
 }

@@ -41,10 +41,8 @@ impl Kernel {
         let page = self.own_page(caller, frames, unit)?;
         let index = self.rings.next().ok_or(Error::TableFull)?;
         let node = self.object_node(caller, Kind::Ring, index)?;
-        let Some(frame) = self.resources.take_object(caller) else {
-            self.drop_node(node);
-            return Err(Error::NoFrames);
-        };
+        let taken = self.resources.take_object(caller);
+        let frame = taken.inspect_err(|_| self.drop_node(node))?;
         let Some(shared) = SharedRing::new(&mut self.resources.frames, page) else {
             self.resources.put_object(caller, frame);
             self.drop_node(node);

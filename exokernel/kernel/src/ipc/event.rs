@@ -53,10 +53,8 @@ impl Kernel {
     pub(crate) fn event_create(&mut self, caller: u32) -> Result<u32, Error> {
         let index = self.events.next().ok_or(Error::TableFull)?;
         let node = self.object_node(caller, Kind::Event, index)?;
-        let Some(frame) = self.resources.take_object(caller) else {
-            self.drop_node(node);
-            return Err(Error::NoFrames);
-        };
+        let taken = self.resources.take_object(caller);
+        let frame = taken.inspect_err(|_| self.drop_node(node))?;
         self.events.insert(frame, Event { domain: caller, node, watch: Watch::new() });
         self.resources.count_object(caller, Kind::Event, true);
         let rights = Rights::SIGNAL.with(Rights::WAIT).with(Rights::GRANT);

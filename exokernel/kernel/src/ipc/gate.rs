@@ -47,10 +47,8 @@ impl Kernel {
         let owner = self.resources.domains.get(domain).ok_or(Error::Dead)?;
         let place = owner.gates.iter().position(Option::is_none).ok_or(Error::TableFull)?;
         let node = self.object_node(domain, Kind::Gate, index)?;
-        let Some(frame) = self.resources.take_object(domain) else {
-            self.drop_node(node);
-            return Err(Error::NoFrames);
-        };
+        let taken = self.resources.take_object(domain);
+        let frame = taken.inspect_err(|_| self.drop_node(node))?;
         self.gates.insert(frame, Gate { domain, node, dispatcher, serial, entry, stack });
         self.resources.domains.get_mut(domain).ok_or(Error::Dead)?.gates[place] = Some(index);
         let rights = Rights::CALL.with(Rights::GRANT);

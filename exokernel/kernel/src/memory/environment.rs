@@ -71,7 +71,7 @@ impl Kernel {
         owner: u32,
         window: Option<usize>,
     ) -> Result<(serix_hal::memory::frames::OwnedFrame, Root), Error> {
-        let frame = self.resources.take_object(owner).ok_or(Error::NoFrames)?;
+        let frame = self.resources.take_object(owner)?;
         let root = self
             .resources
             .tables(owner)

@@ -21,10 +21,8 @@ impl Kernel {
         let id = self.resources.domains.get(owner).ok_or(Error::Dead)?.id;
         let index = self.subtrees.next().ok_or(Error::TableFull)?;
         let node = self.object_node(owner, Kind::Subtree, index)?;
-        let Some(frame) = self.resources.take_object(owner) else {
-            self.drop_node(node);
-            return Err(Error::NoFrames);
-        };
+        let taken = self.resources.take_object(owner);
+        let frame = taken.inspect_err(|_| self.drop_node(node))?;
         let root = self
             .resources
             .tables(owner)

@@ -125,14 +125,25 @@ impl Kernel {
         let signal = optional_slot(arguments[0])?
             .map(|slot| self.signal_for(caller.domain, slot, arguments[1]))
             .transpose()?;
+        let share = u32::try_from(arguments[2]).map_err(|_| Error::BadArgument)?;
         let index = self.resources.domains.next().ok_or(Error::TableFull)?;
-        let id = self.resources.next_id(index).ok_or(Error::TableFull)?;
-        let node = self.object_node(caller.domain, Kind::Domain, index)?;
-        let Some(frame) = self.resources.take_object(caller.domain) else {
-            self.drop_node(node);
-            return Err(Error::NoFrames);
+        let Some(id) = self.resources.next_id(index) else {
+            // Ids are never given twice: this index has none left, the next one has.
+            self.resources.domains.retire_next();
+            return Err(Error::Again);
         };
-        self.resources.insert_domain(frame, Domain::new(id, node, signal));
+        let node = self.object_node(caller.domain, Kind::Domain, index)?;
+        let taken = self.resources.take_object(caller.domain);
+        let frame = taken.inspect_err(|_| self.drop_node(node))?;
+        let share = match self.resources.take_share(caller.domain, share) {
+            Ok(share) => share,
+            Err(error) => {
+                self.resources.put_object(caller.domain, frame);
+                self.drop_node(node);
+                return Err(error);
+            }
+        };
+        self.resources.insert_domain(frame, Domain::new(id, node, signal, share));
         self.resources.count_object(caller.domain, Kind::Domain, true);
         let rights = Rights::CONTROL.with(Rights::GRANT);
         value(self.resources.bind_node(caller.domain, node, rights, index).inspect_err(|_| {

@@ -20,12 +20,14 @@ impl Kernel {
         if length > WRITE_MAX as u64 {
             return Err(Error::BadArgument);
         }
+        let author = self.resources.domains.get(caller.domain).ok_or(Error::Dead)?.id;
+        let is_first = caller.domain == self.first_domain;
         let mut piece = [0; PIECE];
         let mut done = 0;
         while done < length {
             let part = &mut piece[..(length - done).min(PIECE as u64) as usize];
             user::copy_in(address + done, part).map_err(bad_address)?;
-            log::bytes(part);
+            log::bytes(author, is_first, part);
             done += part.len() as u64;
         }
         Ok(Outcome::Value(length))

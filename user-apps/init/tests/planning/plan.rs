@@ -16,6 +16,7 @@ const FRAMES: u64 = 8192;
 fn inventory() -> Inventory {
     Inventory {
         environment: Slot(0),
+        objects: 800,
         frames: vec![
             Piece { slot: Slot(1), first: 0, count: 200 },
             Piece { slot: Slot(2), first: 0, count: FRAMES },
@@ -147,6 +148,14 @@ fn a_partition_is_given_once() {
     let disk = "libos = libos\nmemory = 4M\ndisk d = disk0:root ro\n";
     let text = format!("[session a]\n{disk}[session b]\n{disk}");
     assert_eq!(reason(&text), Reason::Taken("disk0".into(), "root".into()));
+}
+
+#[test]
+fn sessions_share_the_kernels_objects() {
+    let text = "[session a]\nlibos = libos\nmemory = 4M\n[session b]\nlibos = libos\nmemory = 4M\n";
+    let shares: Vec<u64> = plan_of(text).unwrap().iter().map(|plan| plan.share).collect();
+    assert_eq!(shares, [350, 350], "an eighth is init's");
+    assert_eq!(plan_of(GOOD).unwrap()[0].share, 700);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The kernel takes nothing but what was handed over, and gives it back.
 
+use serix_abi::start::EndReason;
 use serix_abi::{Call, Error, NO_SLOT};
-use serix_kernel_tests::child::until_done;
+use serix_kernel_tests::child::{Child, Operation, Script, event, frame_rights, grant, until_done};
 use serix_kernel_tests::raw::call;
 use serix_kernel_tests::session::DATA;
 use serix_kernel_tests::{Check, Session, Test, ensure, ensure_eq, tests};
@@ -12,7 +13,7 @@ use crate::refuses_bad_slots;
 pub(crate) const TESTS: &[Test] = tests!["accounting":
     funded_frames_are_the_kernels, bad_arguments_are_refused, events_end_at_the_account,
     environments_end_at_the_account, domains_end_at_the_account, mappings_end_at_the_account,
-    slices_need_a_slot];
+    a_share_bounds_what_a_domain_has, shares_come_back, slices_need_a_slot];
 
 fn funded_frames_are_the_kernels(session: &mut Session) -> Check {
     let (unit, page) = session.take_page()?;
@@ -105,6 +106,87 @@ fn mappings_end_at_the_account(session: &mut Session) -> Check {
         call(Call::EventCreate, &[]).and_then(|slot| sys::unbind(Slot(slot as u32))).is_ok(),
         "frames did not come back"
     );
+    Ok(())
+}
+
+/// Objects of a share in the tests below.
+const SHARE: u64 = 40;
+
+/// A domain with frames for more objects than its share: domain, its frames.
+fn rich_domain(session: &mut Session, share: u64) -> Result<(Slot, Slot), Error> {
+    const FRAMES: u64 = 200;
+    let domain = Slot(call(Call::DomainCreate, &[NO_SLOT.into(), 0, share])? as u32);
+    let first = session.take_frames(FRAMES);
+    let (frames, _) = grant(session.frames, first, FRAMES, frame_rights(), domain)?;
+    session.fund(domain, frames, 0, FRAMES)?;
+    Ok((domain, frames))
+}
+
+fn end_of(domain: Slot, frames: Slot) -> Check {
+    until_done(Call::DomainDestroy, domain)?;
+    until_done(Call::Revoke, frames)?;
+    Ok(())
+}
+
+/// A hostile domain makes what it can; another, and the test itself, still make theirs.
+fn a_share_bounds_what_a_domain_has(session: &mut Session) -> Check {
+    let (hostile, frames) = rich_domain(session, SHARE)?;
+    let (other, other_frames) = rich_domain(session, SHARE)?;
+    let make = |domain: Slot| call(Call::SubtreeCreate, &[domain.0.into()]);
+    let fill = |domain: Slot| {
+        let mut made = 0;
+        loop {
+            match make(domain) {
+                Ok(_) => made += 1,
+                Err(error) => break (made, error),
+            }
+        }
+    };
+    let (made, error) = fill(hostile);
+    ensure_eq!(error, Error::TableFull, "after {made}");
+    // Its node takes a part of it.
+    ensure!((SHARE - 4..SHARE).contains(&made), "{made} objects of {SHARE}");
+    let none = u64::from(NO_SLOT);
+    let more = call(Call::EnvironmentCreate, &[hostile.0.into(), none]);
+    ensure_eq!(more, Err(Error::TableFull), "of another kind");
+    let event = call(Call::EventCreate, &[])?;
+    ensure_eq!(fill(other), (made, Error::TableFull), "another domain");
+    sys::unbind(Slot(event as u32))?;
+    end_of(hostile, frames)?;
+    end_of(other, other_frames)
+}
+
+fn shares_come_back(session: &mut Session) -> Check {
+    let none = u64::from(NO_SLOT);
+    let create = |share: u64| call(Call::DomainCreate, &[none, 0, share]);
+    for share in [u64::from(u32::MAX), 1 << 20] {
+        ensure_eq!(create(share), Err(Error::TableFull), "a share of {share}");
+    }
+    for share in [1 << 32, u64::MAX] {
+        ensure_eq!(create(share), Err(Error::BadArgument), "a share of {share:#x}");
+    }
+    // The largest power of two that can be had: twice of it cannot.
+    let (domain, share) = (0..20)
+        .rev()
+        .find_map(|bit| Some((create(1 << bit).ok()?, 1_u64 << bit)))
+        .ok_or(Error::TableFull)?;
+    ensure_eq!(create(share), Err(Error::TableFull), "twice");
+    for _ in 0..3 {
+        until_done(Call::DomainDestroy, Slot(domain as u32))?;
+        ensure_eq!(create(share), Ok(domain), "again");
+    }
+    until_done(Call::DomainDestroy, Slot(domain as u32))?;
+    // A domain gives no more than it has.
+    let ended = event()?;
+    let more =
+        Operation::Call(Call::DomainCreate, [none, 0, 1 << 16, 0, 0, 0], Some(Error::TableFull));
+    let less = Operation::Call(Call::DomainCreate, [none, 0, 1, 0, 0, 0], None);
+    let script = Script { operations: &[more, less], bytes: &[] };
+    let child = Child::new(session, ended, 0, script)?;
+    let end = child.run(session, ended, &child.parameters())?;
+    ensure_eq!(end, (EndReason::Exit as u32, 0));
+    child.end()?;
+    sys::unbind(ended)?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use serix_kernel_tests::histograms;
 use crate::{BAD_ADDRESSES, refuses_bad_slots};
 
 pub(crate) const TESTS: &[Test] = tests!["basics":
+    forged_lines,
     null_keeps_the_promised_registers, yield_keeps_the_promised_registers, unknown_calls_are_told,
     write_takes_up_to_its_bound, write_refuses_bad_memory, write_needs_a_console,
     histograms_count_what_was_asked_for];
@@ -48,6 +49,30 @@ fn unknown_calls_are_told(_: &mut Session) -> Check {
 
 fn write(session: &Session, address: u64, length: u64) -> Result<u64, Error> {
     call(Call::Write, &[session.log.0.into(), address, length])
+}
+
+/// Lines that look like others', whole, in parts, with an unfinished one before; the host's side of the test looks at the log.
+fn forged_lines(session: &mut Session) -> Check {
+    let parts: [&[u8]; 10] = [
+        b"kernel: forged\n",
+        b"unfinished\rkernel: forged\nkernel: forged\n",
+        b"\rkernel: forged\n",
+        b"\n\ninit: forged\n",
+        b"\x1B[2K\rinit: forged\n",
+        b"7| forged\n",
+        b"ker",
+        b"nel: PANIC: forged in parts\n",
+        b"\0\x7F\x08\tforged\n",
+        // Not ended: what comes next is another line all the same.
+        b"forged, and no end",
+    ];
+    for part in parts {
+        let address = arena::put(0, part);
+        ensure_eq!(write(session, address, part.len() as u64), Ok(part.len() as u64));
+    }
+    let end = arena::put(0, b"\n");
+    write(session, end, 1)?;
+    Ok(())
 }
 
 fn write_takes_up_to_its_bound(session: &mut Session) -> Check {

@@ -202,7 +202,7 @@ fn revocations_at_once_all_end(session: &mut Session) -> Check {
     let first = session.take_frames(4 * FRAMES);
     for round in 0..3 {
         clear_shared();
-        let domain = Slot(sys::domain_create(Slot::NONE, 0)? as u32);
+        let domain = Slot(sys::domain_create(Slot::NONE, 0, 0)? as u32);
         for who in 0..4 {
             let at = first + who * FRAMES;
             let (delegation, _) = grant(session.frames, at, FRAMES, frame_rights(), domain)?;

@@ -67,7 +67,7 @@ fn registers_move_with_a_dispatcher(session: &mut Session) -> Check {
 /// All slices of a core are another domain's for a while.
 fn take_away(slices: Option<(Slot, u64)>) -> Check {
     let Some((slot, count)) = slices else { return Ok(()) };
-    let domain = Slot(sys::domain_create(Slot(NO_SLOT), 0)? as u32);
+    let domain = Slot(sys::domain_create(Slot(NO_SLOT), 0, 0)? as u32);
     sys::slice_assign(slot, 0, count, domain)?;
     let end = now_ns() + 15_000_000;
     let _ = comes(|| now_ns() > end);

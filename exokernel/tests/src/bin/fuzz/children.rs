@@ -22,7 +22,7 @@ const SLICE: u64 = 4;
 /// Makes the player's child, unless the last one is still there; slots of its domain, environment and frames.
 pub(crate) fn make(player: usize) -> Option<[u64; 3]> {
     let first = SHARED.players[player][1].load(SeqCst);
-    let domain = sys::domain_create(Slot(own(4) as u32), 1 << 40).ok()?;
+    let domain = sys::domain_create(Slot(own(4) as u32), 1 << 40, 0).ok()?;
     match furnish(player, first, domain) {
         Some((environment, frames)) => Some([domain, environment, frames]),
         None => {

@@ -47,7 +47,7 @@ impl Child {
     ) -> Result<Self, Failure> {
         pages.fill(first, attack_code())?;
         // Its end sets a bit that nobody waits for.
-        let domain = Slot(must(sys::domain_create(event, 1 << 40), "domain")? as u32);
+        let domain = Slot(must(sys::domain_create(event, 1 << 40, 0), "domain")? as u32);
         let frames = delegate(first, ROBBED, domain)?;
         let robbed = delegate(first + ROBBED, 1, domain)?;
         let fund = [domain.0.into(), frames.0.into(), 3, ACCOUNT];

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use super::super::super::bench::{Bench, Ran};
 use super::super::Test;
 use super::programs::{add, compile_c};
+use crate::machine::session_text;
 
 pub(super) const TESTS: &[Test] = &[
     Test { name: "6-native-calls", seconds: 120, body: |bench| native(&bench, "calls", 60) },
@@ -13,6 +14,7 @@ pub(super) const TESTS: &[Test] = &[
     Test { name: "6-gates", seconds: 120, body: |bench| native(&bench, "gates", 17) },
     Test { name: "6-revocation", seconds: 120, body: |bench| native(&bench, "revocation", 8) },
     Test { name: "6-bounded-work", seconds: 300, body: bounded_work },
+    Test { name: "6-forged-lines", seconds: 60, body: forged_lines },
     Test { name: "6-devices", seconds: 120, body: devices },
     Test { name: "6-rings", seconds: 120, body: |bench| native(&bench, "rings", 16) },
     Test { name: "6-scheduler", seconds: 300, body: scheduler },
@@ -71,7 +73,7 @@ pub(in super::super) fn fuzz(bench: &Bench, cores: u32, length: Length) -> Resul
     let ran = bench.run(&["--smp", &cores.to_string(), "--manifest", manifest], &[], b"")?;
     let is_told =
         |line: &&str| ["SEED ", "calls: ", "WRONG "].iter().any(|start| line.starts_with(start));
-    ran.log.lines().filter(is_told).for_each(|line| println!("        {line}"));
+    ran.said().filter(is_told).for_each(|line| println!("        {line}"));
     ran.expect("", 0)?;
     ensure!(lines(&ran, "FAIL ") == 0 && lines(&ran, "PASS ") >= 2, "{ran}\n{}", ran.log);
     expect_whole_ledger(&ran)
@@ -86,6 +88,33 @@ fn devices(bench: Bench) -> Result<()> {
     ran.expect_status(125)?;
     ensure!(ran.log.contains("this machine has no framebuffer"), "{ran}\n{}", ran.log);
     Ok(())
+}
+
+/// Whatever a session writes: its lines bear its mark, and the trusted ones are all there.
+fn forged_lines(bench: Bench) -> Result<()> {
+    let manifest = bench.source("exokernel/tests/manifests/calls.manifest");
+    let text = std::fs::read_to_string(manifest)? + "option = only=forged_lines\n";
+    let manifest = bench.file("manifest");
+    std::fs::write(&manifest, text)?;
+    let ran =
+        bench.run(&["--manifest", manifest.to_str().context("a path in UTF-8")?], &[], b"")?;
+    ran.expect("", 0)?;
+    let forged = |line: &&str| line.contains("forged");
+    // The paths in the log's header have the test's name.
+    let lines_of_the_run = ran.log.lines().skip_while(|line| !line.starts_with("kernel: Serix "));
+    for line in lines_of_the_run.filter(forged) {
+        ensure!(session_text(line).is_some(), "a line without a mark: {line:?}\n{}", ran.log);
+    }
+    let said: Vec<&str> = ran.said().filter(forged).collect();
+    let starts = ["kernel: ", "?kernel: ", "init: ", "7| ", "?[2K?init: ", "kernel: PANIC: "];
+    for start in starts {
+        ensure!(said.iter().any(|line| line.starts_with(start)), "no {start:?} in {said:?}");
+    }
+    let is_clean = |byte: &u8| !byte.is_ascii_control() || *byte == b'\t';
+    let sessions = ran.log.lines().filter(|line| session_text(line).is_some());
+    ensure!(sessions.flat_map(str::as_bytes).all(is_clean), "a control character\n{}", ran.log);
+    ensure!(lines(&ran, "PASS basics: forged_lines") == 1, "{ran}\n{}", ran.log);
+    expect_whole_ledger(&ran)
 }
 
 /// A gibibyte is mapped, unmapped, given and taken back: by instruction count, no slice begins late.
@@ -121,7 +150,8 @@ fn restart(bench: Bench) -> Result<()> {
     let ran =
         bench.run(&["--manifest", manifest.to_str().context("a path in UTF-8")?], &[], b"")?;
     ran.expect("", 0)?;
-    let starts = lines(&ran, "init: session failing: started ");
+    let starts =
+        ran.log.lines().filter(|line| line.starts_with("init: session failing: started ")).count();
     let failures = lines(&ran, "FAIL ");
     ensure!(starts >= 3, "{starts} starts\n{ran}");
     ensure!(failures == lines(&ran, "FAIL option fail: "), "failures that nobody asked for\n{ran}");
@@ -132,12 +162,12 @@ fn restart(bench: Bench) -> Result<()> {
 }
 
 fn lines(ran: &Ran, start: &str) -> usize {
-    ran.log.lines().filter(|line| line.starts_with(start)).count()
+    ran.said().filter(|line| line.starts_with(start)).count()
 }
 
 fn expect_whole_ledger(ran: &Ran) -> Result<()> {
-    let is_whole = ran.log.contains("PASS ledger: no violations")
-        || ran.log.contains("init: ledger check: 0 violations");
+    let is_whole = lines(ran, "PASS ledger: no violations") > 0
+        || ran.log.lines().any(|line| line == "init: ledger check: 0 violations");
     ensure!(is_whole, "the ledger was not found whole\n{ran}");
     Ok(())
 }
