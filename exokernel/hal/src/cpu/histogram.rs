@@ -6,7 +6,7 @@
 use super::context::Context;
 use super::local::{CoreBlock, block};
 use super::time::ticks;
-use super::trap::{NativeHandler, Reply, TrapHandler, serix_resume};
+use super::trap::{NATIVE_HANDLERS, NATIVES, NativeHandler, Reply, TrapHandler, serix_resume};
 use crate::memory::info;
 use core::sync::atomic::{AtomicBool, Ordering};
 use serix_abi::info::row;
@@ -15,7 +15,7 @@ static ON: AtomicBool = AtomicBool::new(false);
 
 /// A stay in the kernel, of one core.
 pub(super) struct Stay {
-    native: Option<NativeHandler>,
+    natives: Option<&'static [NativeHandler; NATIVE_HANDLERS]>,
     trap: Option<TrapHandler>,
     /// Its row, and the tick when it began; zero while there is none.
     row: usize,
@@ -25,7 +25,7 @@ pub(super) struct Stay {
 }
 
 impl Stay {
-    pub(super) const NONE: Self = Self { native: None, trap: None, row: 0, since: 0, from: 0 };
+    pub(super) const NONE: Self = Self { natives: None, trap: None, row: 0, since: 0, from: 0 };
 }
 
 /// Lets all cores whose handlers are installed from now on keep histograms.
@@ -34,12 +34,18 @@ pub fn turn_on() {
 }
 
 /// Puts the timed handlers before a core's own, if histograms are kept.
-pub(super) fn interpose(block: &mut CoreBlock, native: NativeHandler, trap: TrapHandler) {
+pub(super) fn interpose(
+    block: &mut CoreBlock,
+    natives: &'static [NativeHandler; NATIVE_HANDLERS],
+    trap: TrapHandler,
+) {
     if !ON.load(Ordering::Relaxed) {
         return;
     }
-    block.stay = Stay { native: Some(native), trap: Some(trap), ..Stay::NONE };
-    block.native = timed_native as *const () as u64;
+    block.stay = Stay { natives: Some(natives), trap: Some(trap), ..Stay::NONE };
+    NATIVES
+        .iter()
+        .for_each(|place| place.store(timed_native as *const () as usize, Ordering::Relaxed));
     block.trap = timed_trap as *const () as u64;
     block.resume = timed_resume as *const () as u64;
 }
@@ -85,7 +91,9 @@ extern "sysv64" fn timed_native(
     if known {
         begin(number as u32 as usize);
     }
-    let reply = block().stay.native.expect("set by `interpose`")(a, b, c, d, e, f, number);
+    let natives = block().stay.natives.expect("set by `interpose`");
+    let native = natives[(number as u32 as usize).min(NATIVE_HANDLERS - 1)];
+    let reply = native(a, b, c, d, e, f, number);
     end(false);
     reply
 }

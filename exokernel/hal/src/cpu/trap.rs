@@ -41,7 +41,7 @@ unsafe extern "C" {
 
 /// Sets this core's handlers and opens SYSCALL.
 pub fn install(
-    natives: &[NativeHandler; NATIVE_HANDLERS],
+    natives: &'static [NativeHandler; NATIVE_HANDLERS],
     trap: TrapHandler,
     no_foreign: NoForeignHandler,
     idle_interrupt: IdleInterruptHandler,
@@ -53,7 +53,7 @@ pub fn install(
     block.trap = trap as usize as u64;
     block.no_foreign = no_foreign as usize as u64;
     block.resume = serix_resume as *const () as u64;
-    histogram::interpose(block, native, trap);
+    histogram::interpose(block, natives, trap);
     IDLE_INTERRUPT.store(idle_interrupt as usize, Ordering::Relaxed);
     // SYSRET: cs = base + 16 = 0x33, ss = base + 8 = 0x2b; SYSCALL: cs = 0x10, ss = 0x18.
     let star = 0x23 << 48 | u64::from(descriptors::KERNEL_CODE) << 32;
