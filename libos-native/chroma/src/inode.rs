@@ -73,6 +73,12 @@ pub trait FileSystem<P: Page>: Send + Sync + 'static {
         false
     }
 
+    /// Whether something that it has been given would be lost if the machine stopped now. Asked often; after
+    /// an error that made it read-only it has nothing to lose.
+    fn has_unsynced(&self) -> bool {
+        false
+    }
+
     /// Frees what inodes without a name left behind when their last `Arc` was dropped. A drop
     /// cannot wait, so it only queues; chroma calls this after it closed an unlinked file. The file
     /// system may do it at any other time too, and does it at mount for those of a crash.

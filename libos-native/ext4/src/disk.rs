@@ -223,6 +223,11 @@ impl<D: BlockDevice> Disk<D> {
         self.written.load(Ordering::Acquire)
     }
 
+    /// Whether writes have completed that no flush has covered.
+    pub(crate) fn has_unflushed(&self) -> bool {
+        self.written() != self.durable.load(Ordering::Acquire)
+    }
+
     /// Makes durable what was written, if anything was since the last flush.
     pub(crate) async fn flush(&self) -> Result<()> {
         self.flush_through(self.written()).await

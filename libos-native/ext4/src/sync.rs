@@ -49,6 +49,12 @@ impl<D: BlockDevice> Ext4<D> {
         self.flush_through(written).await
     }
 
+    /// Whether something was changed or written that is not known to be durable.
+    #[must_use]
+    pub fn has_unsynced(&self) -> bool {
+        !self.journal.is_idle() || self.disk.has_unflushed()
+    }
+
     /// Ends the mount: everything durable, the log empty, the disk marked clean.
     ///
     /// # Errors

@@ -121,6 +121,11 @@ impl<D: BlockDevice> FileSystem<D::Page> for Volume<D> {
         self.0.fs.is_read_only()
     }
 
+    fn has_unsynced(&self) -> bool {
+        let fs = &self.0.fs;
+        !fs.is_read_only() && (fs.has_unsynced() || !self.0.dropped.lock().is_empty())
+    }
+
     fn reap(&self) -> Reply<'_, ()> {
         if self.0.dropped.lock().is_empty() {
             return Reply::done(());

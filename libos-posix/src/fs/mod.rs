@@ -7,6 +7,7 @@ mod disk;
 mod proc;
 mod setup;
 mod sys;
+mod write_back;
 
 pub use context::{At, Context, Places};
 pub use disk::{disk_of, mount_disk};

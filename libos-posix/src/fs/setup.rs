@@ -1,5 +1,5 @@
 //! The tree of a session: its root, `/dev`, `/proc`, and the file systems that `mount` makes.
-use super::{VFS, disk, proc, sys, vfs};
+use super::{VFS, disk, proc, sys, vfs, write_back};
 use crate::file::description::File;
 use crate::file::{self, Page};
 use crate::memory::{self, SessionFrames};
@@ -68,7 +68,9 @@ pub async fn start(
     mount(b"/dev", ram_disk(device_limits(), 0o755)?, b"devtmpfs").await?;
     mount(b"/proc", proc::file_system(), b"proc").await?;
     mount_where_possible(b"/sys", sys::file_system(), b"sysfs").await?;
-    fill_devices().await
+    fill_devices().await?;
+    write_back::start();
+    Ok(())
 }
 
 /// An empty root in memory, for sessions without a disk.

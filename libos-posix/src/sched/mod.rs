@@ -20,7 +20,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::Waker;
 use serix_sys::abi::FOREVER;
-use spin::Mutex;
+use spin::{Mutex, Once};
 use thread::RunState;
 
 pub use local::{Current, current};
@@ -44,6 +44,18 @@ static SCHEDULER: Mutex<Scheduler> = Mutex::new(Scheduler {
 static SWITCHES: AtomicU64 = AtomicU64::new(0);
 /// Nanoseconds without a ready thread.
 static IDLE_NS: AtomicU64 = AtomicU64::new(0);
+
+/// Looks for work that became due without an event; true if it has woken somebody.
+static LOOK_OUT: Once<fn() -> bool> = Once::new();
+
+/// Sets what looks for work at the beginning of each slice and before the session idles. The first call counts.
+pub fn set_look_out(look: fn() -> bool) {
+    LOOK_OUT.call_once(|| look);
+}
+
+fn look_out() -> bool {
+    LOOK_OUT.get().is_some_and(|look| look())
+}
 
 /// Switches so far, and nanoseconds idled.
 #[must_use]
@@ -120,6 +132,7 @@ pub fn slice_start() {
     me.stop_clock(now);
     me.start_clock(now);
     me.process.check_cpu_timers();
+    look_out();
     yield_now();
 }
 
@@ -170,14 +183,16 @@ fn next_ready() -> Arc<Thread> {
         if let Some(thread) = SCHEDULER.lock().ready.pop_front() {
             return thread;
         }
-        idle();
+        if !look_out() {
+            idle();
+        }
     }
 }
 
-/// Handles what devices completed and deadlines that passed.
+/// Handles deadlines that passed and what devices completed, and the tasks that either woke.
 fn poll_events() {
-    crate::io::poll();
     fire_timers();
+    crate::io::poll();
 }
 
 fn fire_timers() {

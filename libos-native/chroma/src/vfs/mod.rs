@@ -142,6 +142,13 @@ impl<P: Page> Vfs<P> {
         self.core.cache.shrink(pages)
     }
 
+    /// Whether a [`Self::sync`] would have something to do. Cheap, for a libOS that syncs by time.
+    pub fn has_unsynced(&self) -> bool {
+        let tables = self.tables.read();
+        let has_unsynced = |mount: &Arc<Mount<P>>| mount.volume().file_system().has_unsynced();
+        self.core.cache.dirty_count() > 0 || tables.mounts.all().iter().any(has_unsynced)
+    }
+
     /// Makes everything durable that was changed before this call.
     ///
     /// # Errors
