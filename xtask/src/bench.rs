@@ -135,7 +135,8 @@ impl Bench<'_> {
         }
         let kernel = match &self.options.linux_kernel {
             Some(kernel) => kernel.clone(),
-            None => linux::kernel(&self.places)?,
+            None => crate::linux::kernel(&self.places)
+                .context("--linux; give a kernel with --linux-kernel")?,
         };
         let program = self.program()?;
         let (version, rows) = linux::measure(self, &kernel, &program)?;

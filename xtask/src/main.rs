@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod image;
 mod link;
+mod linux;
 mod machine;
 mod places;
 mod profile;

@@ -8,7 +8,8 @@ mod pty;
 mod tally;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Result;
 
@@ -17,7 +18,7 @@ use crate::places::Places;
 use crate::report::Progress;
 use crate::run::UEFI_LOADER;
 use crate::setup::{Policy, RustPart, Tool, ensure, ensure_rust, ensure_space, has_rust};
-use tally::Tally;
+use tally::{Tally, Verdict};
 
 /// Runs the tests
 ///
@@ -31,8 +32,8 @@ pub(crate) struct Options {
     /// Only the tests of the whole system, in QEMU
     #[arg(long)]
     guest: bool,
-    /// The long runs of the file system instead: about two hours (with SERIX_LINUX, a folder of
-    /// `vmlinuz` and `initrd`, Linux judges too)
+    /// The long runs of the file system instead: about two hours. The distribution's Linux, fetched
+    /// once, judges too
     #[arg(long)]
     long: bool,
     /// Instead of the tests: four cores of everything at once, for so many minutes of the guest's clock,
@@ -83,15 +84,35 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         return Ok(tally.is_good());
     }
     let filter = options.filter.as_deref();
+    let long = options.long.then(|| Long::new(&places, &mut tally));
     if !options.guest {
-        host::run(&places, (filter, options.long), &mut tally)?;
+        host::run(&places, (filter, long.as_ref()), &mut tally)?;
     }
     if !options.host && guest::names().any(|name| guest::is_wanted(name, filter)) {
         let binaries = build_guest(&places)?;
-        guest::run(&places, &binaries, (filter, options.long), &mut tally)?;
+        guest::run(&places, &binaries, (filter, long.as_ref()), &mut tally)?;
     }
     println!("{}", tally.summary());
     Ok(tally.is_good())
+}
+
+/// A long run.
+#[derive(Clone)]
+struct Long {
+    /// A Linux that judges what was written, where one could be had.
+    linux: Option<PathBuf>,
+}
+
+impl Long {
+    /// A long run with the Linux of the distribution, or without one and with the reason among the skips.
+    fn new(places: &Places, tally: &mut Tally) -> Self {
+        let start = Instant::now();
+        let linux = crate::linux::judge(places);
+        if let Err(error) = &linux {
+            tally.add("linux", &Verdict::Skipped(format!("{error:#}")), start.elapsed());
+        }
+        Self { linux: linux.ok() }
+    }
 }
 
 /// What only the tests of UEFI need is installed for CI, where they may not be skipped.

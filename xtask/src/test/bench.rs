@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::Long;
 use crate::machine::session_text;
 use crate::places::{Places, create_folder};
 use crate::setup::find_busybox;
@@ -24,7 +25,7 @@ pub(super) struct Bench {
     xtask: PathBuf,
     source: PathBuf,
     limit: Duration,
-    long: bool,
+    long: Option<Long>,
 }
 
 /// How a command ended.
@@ -51,17 +52,22 @@ impl Bench {
         create_folder(&folder)?;
         let xtask = this_program()?;
         let source = places.source.clone();
-        Ok(Self { folder, binaries: binaries.to_owned(), xtask, source, limit, long: false })
+        Ok(Self { folder, binaries: binaries.to_owned(), xtask, source, limit, long: None })
     }
 
     /// For a long run, if that is asked for.
-    pub(super) fn lengthened(self, long: bool) -> Self {
-        Self { long, ..self }
+    pub(super) fn lengthened(self, long: Option<&Long>) -> Self {
+        Self { long: long.cloned(), ..self }
     }
 
     /// Whether the test is to do all it can.
     pub(super) fn is_long(&self) -> bool {
-        self.long
+        self.long.is_some()
+    }
+
+    /// In a long run, a folder of the kernel and the initial file system of a Linux that judges.
+    pub(super) fn linux(&self) -> Option<&Path> {
+        self.long.as_ref()?.linux.as_deref()
     }
 
     /// The path of a file of this test.

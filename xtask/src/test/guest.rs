@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::Long;
 use super::bench::Bench;
 use super::tally::{Tally, Verdict};
 use crate::places::Places;
@@ -58,7 +59,7 @@ pub(super) fn is_wanted(name: &str, filter: Option<&str>) -> bool {
 pub(super) fn run(
     places: &Places,
     binaries: &Path,
-    (filter, long): (Option<&str>, bool),
+    (filter, long): (Option<&str>, Option<&Long>),
     tally: &mut Tally,
 ) -> Result<()> {
     // The first run makes the root image and says so; the tests' own standard errors are theirs alone.
@@ -67,7 +68,7 @@ pub(super) fn run(
     if ran.status != Some(0) {
         println!("the first run failed: {ran}");
     }
-    let all: Vec<_> = if long { rows::long().collect() } else { rows::all().collect() };
+    let all: Vec<_> = if long.is_some() { rows::long().collect() } else { rows::all().collect() };
     let tests: Vec<_> = all.into_iter().filter(|test| is_wanted(test.name, filter)).collect();
     let (next, tally) = (AtomicUsize::new(0), Mutex::new(tally));
     std::thread::scope(|scope| {
@@ -117,7 +118,7 @@ pub(super) fn fuzz(places: &Places, binaries: &Path, calls: u64, tally: &mut Tal
     Ok(())
 }
 
-fn verdict(test: &Test, places: &Places, binaries: &Path, long: bool) -> Verdict {
+fn verdict(test: &Test, places: &Places, binaries: &Path, long: Option<&Long>) -> Verdict {
     let limit = Duration::from_secs(test.seconds);
     let bench = Bench::new(places, binaries, test.name, limit);
     let result = bench.and_then(|bench| {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::miri;
 use super::tally::{Tally, Verdict};
+use super::{Long, miri};
 use crate::build::Cargo;
 use crate::places::Places;
 
@@ -19,21 +19,25 @@ const LONG_LIMIT: Duration = Duration::from_secs(4 * 60 * 60);
 const MODEL_LIMIT: Duration = Duration::from_secs(20 * 60);
 /// What asks the suites for their long runs.
 const LONG: &str = "SERIX_LONG";
+/// Where they find Linux.
+const LINUX: &str = "SERIX_LINUX";
 /// The crate of the kernel's algorithms.
 const CORE: &str = "serix-core";
 
 /// Runs them, or the long runs of those that have some; what cargo says is shown as it comes.
 pub(super) fn run(
     places: &Places,
-    (filter, long): (Option<&str>, bool),
+    (filter, long): (Option<&str>, Option<&Long>),
     tally: &mut Tally,
 ) -> Result<()> {
-    let words: &[&str] =
-        if long { &["test", "--release", "-p", "serix-ext4"] } else { &["test", "--workspace"] };
+    let words: &[&str] = match long {
+        Some(_) => &["test", "--release", "-p", "serix-ext4"],
+        None => &["test", "--workspace"],
+    };
     let mut command = Cargo::new(places).command(words);
     command.arg("--no-fail-fast").args(filter);
-    if long {
-        command.env(LONG, "1");
+    if let Some(long) = long {
+        command.env(LONG, "1").envs(long.linux.iter().map(|folder| (LINUX, folder)));
         return carry_out("host", command, LONG_LIMIT, tally);
     }
     carry_out("host", command, LIMIT, tally)?;

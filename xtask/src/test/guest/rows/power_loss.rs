@@ -28,15 +28,14 @@ fn power_loss(bench: Bench) -> Result<()> {
     let program = compile_c(&bench, "power_loss", include_str!("../programs/power_loss.c"))?;
     let add = add(&program)?;
     let options = ["--keep", "--add", &add];
-    let long = bench.is_long();
     let mut last = -1;
-    for round in 0..if long { LONG_ROUNDS } else { ROUNDS } {
+    for round in 0..if bench.is_long() { LONG_ROUNDS } else { ROUNDS } {
         // At any point of a step, and now and then after a commit that the work did not ask for.
         let time = Duration::from_millis(50 + round * 7919 % 1500);
         last = work_until_killed(&bench, &options, time)?.unwrap_or(last);
         let said = format!("after round {round}, step {last}");
         check_by_e2fsck(&bench).context(said.clone())?;
-        if long && round % LINUX_PERIOD == 0 {
+        if round % LINUX_PERIOD == 0 {
             check_by_linux(&bench, last).context(said.clone())?;
         }
         let words = ["/bin/power_loss", "check", "/work", &last.to_string()];
@@ -95,9 +94,9 @@ fn check_by_e2fsck(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-/// Lets Linux replay the journal of a copy and look at the work, where `SERIX_LINUX` has one.
+/// Lets Linux replay the journal of a copy and look at the work, where there is one.
 fn check_by_linux(bench: &Bench, last: i64) -> Result<()> {
-    let Some(folder) = std::env::var_os("SERIX_LINUX").map(PathBuf::from) else { return Ok(()) };
+    let Some(folder) = bench.linux() else { return Ok(()) };
     let (copy, script) = (copy_of(bench)?, bench.file("script.img"));
     let mut commands = format!(
         "mount -t ext4 /dev/vda /m && /m/bin/power_loss check /m/work {last}; umount /m; dmesg | grep EXT4\n"
