@@ -17,6 +17,7 @@ pub mod file;
 pub mod fs;
 pub mod io;
 pub mod memory;
+pub mod patch;
 pub mod process;
 pub mod raw;
 pub mod sched;

@@ -15,6 +15,8 @@ use serix_sys::abi::map::MapFlags;
 
 /// Vector of a page fault.
 pub const PAGE_FAULT: u64 = 14;
+/// Vector of a single step.
+pub(crate) const STEP: u64 = 1;
 const PAGE: u64 = PAGE_SIZE as u64;
 /// Bits of a page fault's error code (Intel SDM vol. 3, 4.7).
 const WRITE: u64 = 1 << 1;
@@ -118,6 +120,14 @@ struct Load {
 
 fn step(space: &AddressSpace, page: u64, wanted: Access) -> Step {
     let mut layout = space.layout();
+    if let Some(trampolines) = layout.overlay.as_ref().and_then(|found| found.trampolines(page)) {
+        let allowed = wanted != Access::WRITE && window::entry(page) & MapFlags::PRESENT.0 == 0;
+        let trampolines = trampolines.frame.clone();
+        if !allowed {
+            return Step::Done(Err(Failure::NotMapped));
+        }
+        return done_or_shrink(map_unseen(space, page, trampolines));
+    }
     let index = match layout.areas.index_of(page) {
         Some(index) => index,
         None if grow_stack(&mut layout, page) => match layout.areas.index_of(page) {
@@ -241,6 +251,11 @@ fn absent(
     is_write: bool,
 ) -> Step {
     let area = layout.areas.at(index);
+    if let Some(found) = layout.overlay.as_ref().and_then(|found| found.page(page))
+        && !is_write
+    {
+        return done_or_shrink(map(space, page, found.patched.clone(), flags_of(area, false)));
+    }
     match area.backing_at(page) {
         Behind::Nothing => {
             let Some(fresh) = FramePage::zeroed() else { return Step::Shrink };
@@ -280,6 +295,15 @@ fn absent(
 
 fn done_or_shrink(mapped: bool) -> Step {
     if mapped { Step::Done(Ok(())) } else { Step::Shrink }
+}
+
+/// Maps a page that the program does not know of.
+fn map_unseen(space: &AddressSpace, at: u64, page: FramePage) -> bool {
+    let mapped = kernel::map_one(space.place().environment, at, page.frame(), MapFlags(0)).is_ok();
+    if mapped {
+        let _ = page.into_mapping();
+    }
+    mapped
 }
 
 /// Maps a page and leaves its hold to the mapping; false if a page table could not be had.
@@ -333,7 +357,10 @@ impl Load {
             return self.shrink(layout);
         }
         let around = self.around(&mut layout);
-        self.map_around(space, &area, around);
+        // Patched pages come by faults of their own.
+        if layout.overlay.is_none() {
+            self.map_around(space, &area, around);
+        }
         Ok(true)
     }
 

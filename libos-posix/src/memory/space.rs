@@ -6,6 +6,7 @@ use super::vma::{Access, Area, Areas, Backing};
 use super::{FrameNumber, FramePage, check_watermark, frame_at, pool};
 use crate::file::description::File;
 use crate::fs::Location;
+use crate::patch::Overlay;
 use crate::raw::context::Place;
 use crate::raw::{PROGRAM_END, PROGRAM_START, kernel, window};
 use crate::{Errno, Result};
@@ -27,8 +28,6 @@ const PAGE: u64 = PAGE_SIZE as u64;
 pub const STACK_TOP: u64 = 0x7DFF_FFFF_F000;
 /// Where `mmap` places downwards from: below the largest stack.
 pub const MMAP_TOP: u64 = 0x7DFF_C000_0000;
-/// Room behind executable files for trampolines (docs/decisions/0003-address-map.md).
-const TRAMPOLINE_ROOM: u64 = 64 * 1024;
 /// Most areas, as `vm.max_map_count` of Linux.
 const AREAS_MAX: usize = 65_530;
 
@@ -69,13 +68,6 @@ impl Backing for Behind {
                 Arc::ptr_eq(pages, other) && offset + length == *at
             }
             _ => false,
-        }
-    }
-
-    fn room_after(&self, access: Access) -> u64 {
-        match self {
-            Self::File(..) if access.contains(Access::EXECUTE) => TRAMPOLINE_ROOM,
-            _ => 0,
         }
     }
 }
@@ -128,7 +120,9 @@ pub struct Layout {
     /// Where a run of read faults would go on, and how many pages the next of them maps.
     pub(super) run: (u64, u64),
     /// Changes whenever areas do, so that a fault that waited knows.
-    pub(super) generation: u64,
+    pub(crate) generation: u64,
+    /// Patched call sites, if there are any.
+    pub(crate) overlay: Option<Arc<Overlay>>,
 }
 
 /// The frame of a present page-table entry.
@@ -136,7 +130,7 @@ pub struct Layout {
 /// # Panics
 /// If the entry maps memory that is not the session's: the kernel maps only what the libOS named.
 #[inline]
-pub(super) fn frame_of(entry: u64) -> FrameNumber {
+pub(crate) fn frame_of(entry: u64) -> FrameNumber {
     match frame_at((entry & MapFlags::FRAME_MASK) >> PAGE_SHIFT) {
         Some(frame) => frame,
         None => panic!("page-table entry {entry:#x} is foreign"),
@@ -178,7 +172,7 @@ fn is_copied(area: &ProgramArea) -> bool {
 
 /// Flags of a mapping in an area.
 #[inline]
-pub(super) fn flags_of(area: &ProgramArea, writable: bool) -> MapFlags {
+pub(crate) fn flags_of(area: &ProgramArea, writable: bool) -> MapFlags {
     let mut flags = MapFlags(0);
     if writable && area.access.contains(Access::WRITE) {
         flags = flags.with(MapFlags::WRITE);
@@ -249,6 +243,8 @@ impl AddressSpace {
                 address
             }
         };
+        // Where only trampolines are, the program sees nothing.
+        self.unpatch(&mut layout, start..start + length, false);
         layout.generation += 1;
         layout.areas.insert(Area {
             start,
@@ -273,6 +269,7 @@ impl AddressSpace {
     }
 
     pub(super) fn unmap_locked(&self, layout: &mut Layout, range: Range<u64>) {
+        self.unpatch(layout, range.clone(), false);
         layout.generation += 1;
         let Layout { areas, parked, .. } = layout;
         areas.remove(range, |area| self.release_range(parked, area.start..area.end));
@@ -280,6 +277,7 @@ impl AddressSpace {
 
     /// Gives back the pages of a range and leaves its areas.
     pub(super) fn release_pages(&self, layout: &mut Layout, range: Range<u64>) {
+        self.unpatch(layout, range.clone(), false);
         self.release_range(&mut layout.parked, range);
     }
 
@@ -309,6 +307,7 @@ impl AddressSpace {
             check_file_access(area, access)?;
         }
         layout.generation += 1;
+        self.unpatch(&mut layout, range.clone(), true);
         layout.areas.change(range.clone(), |area| area.access = access);
         if access.is_empty() {
             self.park(&mut layout, range);
@@ -361,6 +360,7 @@ impl AddressSpace {
 
     /// Moves a mapping with its pages to a place where nothing is.
     pub(super) fn move_pages(&self, layout: &mut Layout, from: Range<u64>, to: u64) -> Result<()> {
+        self.unpatch(layout, from.clone(), true);
         let mut pages = Vec::new();
         window::walk(from.start, from.end, |at, entry| {
             let flags = MapFlags(entry & MapFlags::REQUEST.0);
@@ -400,6 +400,7 @@ impl AddressSpace {
         copy.heap = layout.heap.clone();
         copy.stack_limit = layout.stack_limit;
         copy.origin = layout.origin.clone();
+        self.share_patches(&layout, child, &mut copy);
         Ok(())
     }
 
@@ -449,7 +450,7 @@ impl AddressSpace {
     }
 
     /// Counts pages that a program now maps, or no longer maps.
-    pub(super) fn count_resident(&self, by: i64) {
+    pub(crate) fn count_resident(&self, by: i64) {
         self.resident.fetch_add(by as u64, Ordering::Relaxed);
     }
 
@@ -539,7 +540,20 @@ pub fn check_range(address: u64, length: u64) -> Result<()> {
 
 impl Layout {
     pub(super) fn find_free(&self, length: u64) -> Result<u64> {
-        self.areas.find_free(length, PROGRAM_START + 0xF000, MMAP_TOP).ok_or(Errno::ENOMEM)
+        self.free_place(length, PROGRAM_START + 0xF000, MMAP_TOP).ok_or(Errno::ENOMEM)
+    }
+
+    /// The highest place of a length within bounds where nothing is, trampolines included.
+    pub(crate) fn free_place(&self, length: u64, bottom: u64, mut top: u64) -> Option<u64> {
+        loop {
+            let start = self.areas.find_free(length, bottom, top)?;
+            let taken =
+                self.overlay.as_ref().map(|found| found.trampolines_in(start..start + length));
+            match taken.flatten() {
+                Some(page) => top = page,
+                None => return Some(start),
+            }
+        }
     }
 
     fn is_free(&self, address: u64, length: u64) -> bool {
@@ -683,6 +697,7 @@ impl AddressSpace {
             && check_range(old.start, length).is_ok()
             && layout.areas.overlapping(old.end..end).next().is_none();
         if grows {
+            self.unpatch(&mut layout, old.end..end, false);
             layout.generation += 1;
             let backing = area.backing_at(area.start).after(old.end - area.start);
             layout.areas.insert(Area { start: old.end, end, backing, ..area });

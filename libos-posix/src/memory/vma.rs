@@ -26,8 +26,6 @@ pub trait Backing: Clone {
     fn after(&self, bytes: u64) -> Self;
     /// Whether `next` goes on where this ends after `length` bytes.
     fn continues(&self, length: u64, next: &Self) -> bool;
-    /// Bytes behind the area that nothing is to be placed in.
-    fn room_after(&self, access: Access) -> u64;
 }
 
 /// A range of an address space.
@@ -81,10 +79,6 @@ impl<B: Backing> Area<B> {
             && self.grows_down == next.grows_down
             && self.changed == next.changed
             && self.backing.continues(self.length(), &next.backing)
-    }
-
-    fn reserved_end(&self) -> u64 {
-        self.end.saturating_add(self.backing.room_after(self.access))
     }
 }
 
@@ -316,7 +310,7 @@ impl<B: Backing> Areas<B> {
         let below = self.list.partition_point(|area| area.start >= top);
         for area in &self.list[below..] {
             let start = ceiling.checked_sub(length).filter(|start| *start >= bottom)?;
-            if start >= area.reserved_end() {
+            if start >= area.end {
                 return Some(start);
             }
             ceiling = ceiling.min(area.start);
@@ -343,9 +337,6 @@ mod tests {
         }
         fn continues(&self, length: u64, next: &Self) -> bool {
             self.0 + length == next.0
-        }
-        fn room_after(&self, access: Access) -> u64 {
-            if access.contains(Access::EXECUTE) { 2 * PAGE } else { 0 }
         }
     }
 
@@ -417,15 +408,14 @@ mod tests {
     }
 
     #[test]
-    fn free_ranges_are_the_highest_and_respect_room() {
+    fn free_ranges_are_the_highest() {
         let mut areas = Areas::default();
         assert_eq!(areas.find_free(2 * PAGE, PAGE, 100 * PAGE), Some(98 * PAGE));
         areas.insert(area(90, 10, 1, 0));
         assert_eq!(areas.find_free(2 * PAGE, PAGE, 100 * PAGE), Some(88 * PAGE));
         areas.insert(area(80, 5, 5, 0));
-        // Of the five free pages between, two belong to the executable area.
-        assert_eq!(areas.find_free(3 * PAGE, PAGE, 100 * PAGE), Some(87 * PAGE));
-        assert_eq!(areas.find_free(4 * PAGE, PAGE, 100 * PAGE), Some(76 * PAGE));
+        assert_eq!(areas.find_free(5 * PAGE, PAGE, 100 * PAGE), Some(85 * PAGE));
+        assert_eq!(areas.find_free(6 * PAGE, PAGE, 100 * PAGE), Some(74 * PAGE));
         assert_eq!(areas.find_free(80 * PAGE, PAGE, 100 * PAGE), None);
         assert_eq!(areas.find_free(79 * PAGE, PAGE, 100 * PAGE), Some(PAGE));
     }

@@ -6,8 +6,9 @@
 //! once, so that the handler may block. Registers hold no secrets of the libOS that matter to its
 //! trust model (docs/decisions/0005-session-memory.md), so rcx and r11 are not cleared.
 use super::local::offset as local;
-use super::user;
+use super::{sites, user};
 use crate::memory::fault;
+use crate::patch::{Resumed, put_back};
 use crate::process::rseq;
 use crate::sched;
 use crate::signal;
@@ -48,6 +49,8 @@ pub struct TrapFrame {
 
 /// What the kernel stores in the dispatcher's pending word; requests of the libOS are other bits.
 const UPCALL_WAITS: u64 = 1;
+
+const TRAP_FLAG: u64 = 1 << 8;
 
 const FRAME_SIZE: usize = size_of::<TrapFrame>();
 const _: () = assert!(FRAME_SIZE == 160);
@@ -144,11 +147,7 @@ impl Entry {
     }
 }
 
-/// Entry of foreign calls.
-///
-/// Where the call came from (rip, flags, rsp) stays in the dispatcher page, which a switch saves with the thread
-/// (`context`): the five words above the call's number are filled in only for those that look at the whole frame. So
-/// the way back loads rsp with the place of the flags, and needs no stack.
+/// Entry of foreign calls, that is of call sites that are not patched.
 #[unsafe(naked)]
 pub(super) extern "sysv64" fn foreign_entry() {
     naked_asm!(
@@ -161,38 +160,80 @@ pub(super) extern "sysv64" fn foreign_entry() {
         "push r10",
         "push r8",
         "push r9",
+        // Sites that come here often enough are patched.
+        "inc qword ptr [rip + {reflected}]",
+        "mov r11d, gs:[{rip}]",
+        "mov ecx, r11d",
+        "shr ecx, 12",
+        "xor r11d, ecx",
+        "and r11d, {last_counter}",
+        "lea rcx, [rip + {counters}]",
+        "dec word ptr [rcx + r11 * 2]",
+        "jne {dispatch}",
+        "mov rdi, gs:[{rip}]",
+        "call {hot}",
+        "mov r9, [rsp]",
+        "mov r8, [rsp + 8]",
+        "mov r10, [rsp + 16]",
+        "mov rdx, [rsp + 24]",
+        "mov rsi, [rsp + 32]",
+        "mov rdi, [rsp + 40]",
+        "mov rax, [rsp + 48]",
+        "jmp {dispatch}",
+        program_rsp = const local::PROGRAM_RSP,
+        call_stack = const local::CALL_STACK,
+        rip = const page::FOREIGN_RIP,
+        reflected = sym sites::REFLECTED,
+        counters = sym sites::COUNTERS,
+        last_counter = const sites::COUNTERS_COUNT - 1,
+        hot = sym sites::hot,
+        dispatch = sym serix_dispatch,
+    )
+}
+
+/// Entry of patched call sites, the dispatch of all calls, and the two ways to the program, each of which enables upcalls and then
+/// looks whether there is something to do first. Up to `serix_restart_end` this is the restart range.
+///
+/// A trampoline comes here with the return address in rcx, and all else as the program has it.
+///
+/// Where the call came from (rip, flags, rsp) stays in the dispatcher page, which a switch saves with the thread
+/// (`context`): the five words above the call's number are filled in only for those that look at the whole frame. So
+/// the way back of calls, whose number is at rsp then, loads rsp with the place of the flags, and needs no stack.
+/// `serix_leave_frame` is the way of whole frames, whose rip, cs, rflags, rsp and ss are there.
+#[unsafe(naked)]
+pub(super) extern "sysv64" fn patched_entry() {
+    naked_asm!(
+        "mov dword ptr gs:[{disabled}], 1",
+        "mov gs:[{rip}], rcx",
+        "mov gs:[{program_rsp}], rsp",
+        "movabs rsp, {flags_address} + 8",
+        "pushfq",
+        "mov rsp, gs:[{call_stack}]",
+        // What the kernel clears at a reflection: trap, direction, nested task, alignment check.
+        "test dword ptr gs:[{rflags}], 0x44500",
+        "jne 5f",
+        "4:",
+        "push rax",
+        "push rdi",
+        "push rsi",
+        "push rdx",
+        "push r10",
+        "push r8",
+        "push r9",
+        ".global serix_dispatch",
+        "serix_dispatch:",
         "mov rcx, r10",
         "mov r11, gs:[{table}]",
         "cmp rax, {table_size}",
-        "jae 3f",
+        "jae 6f",
         "call [r11 + rax * 8]",
-        "2:",
+        "7:",
         "pop r9",
         "pop r8",
         "pop r10",
         "pop rdx",
         "pop rsi",
         "pop rdi",
-        "jmp {leave}",
-        "3:",
-        "mov rdi, rsp",
-        "call {unknown}",
-        "jmp 2b",
-        program_rsp = const local::PROGRAM_RSP,
-        call_stack = const local::CALL_STACK,
-        table = const local::TABLE,
-        table_size = const TABLE_SIZE,
-        unknown = sym unknown_call,
-        leave = sym leave,
-    )
-}
-
-/// The two ways to the program, each of which enables upcalls and then looks whether there is something to do first.
-/// Starts with that of calls, whose number is at rsp; `serix_leave_frame` is that of whole frames, whose rip, cs,
-/// rflags, rsp and ss are there. This, up to `serix_restart_end`, is the restart range.
-#[unsafe(naked)]
-extern "sysv64" fn leave() {
-    naked_asm!(
         "mov dword ptr gs:[{disabled}], 0",
         "cmp qword ptr gs:[{pending}], 0",
         "jne 2f",
@@ -219,11 +260,24 @@ extern "sysv64" fn leave() {
         ".global serix_restart_end",
         "serix_restart_end:",
         "jmp {frame_work}",
+        "5:",
+        "push 0x202",
+        "popfq",
+        "jmp 4b",
+        "6:",
+        "mov rdi, rsp",
+        "call {unknown}",
+        "jmp 7b",
         disabled = const page::UPCALLS_DISABLED,
         pending = const page::PENDING,
         flags_address = const DISPATCHER_ADDRESS + page::FOREIGN_RFLAGS as u64,
         rip = const page::FOREIGN_RIP,
+        rflags = const page::FOREIGN_RFLAGS,
         program_rsp = const local::PROGRAM_RSP,
+        call_stack = const local::CALL_STACK,
+        table = const local::TABLE,
+        table_size = const TABLE_SIZE,
+        unknown = sym unknown_call,
         leave_rip = const local::LEAVE_RIP,
         call_work = sym call_work,
         frame_work = sym frame_work,
@@ -304,13 +358,14 @@ extern "sysv64" fn frame_work() {
 }
 
 unsafe extern "sysv64" {
+    fn serix_dispatch();
     fn serix_leave_frame();
     safe static serix_restart_end: u8;
 }
 
 /// The restart range: first address, first address past it.
 pub(super) fn restart_range() -> (u64, u64) {
-    (leave as *const () as u64, (&raw const serix_restart_end) as u64)
+    (patched_entry as *const () as u64, (&raw const serix_restart_end) as u64)
 }
 
 /// Restores the whole trap frame at rsp and leaves.
@@ -521,6 +576,20 @@ fn preempt(frame: &mut TrapFrame) {
     rseq::interrupted(frame);
 }
 
+/// A program that steps itself is stepped on the last instruction of the way back already: it is where it was going, and
+/// steps no more.
+fn stepped_back(frame: &mut TrapFrame) -> bool {
+    let (start, end) = restart_range();
+    let is_back = (start..end).contains(&frame.rip);
+    if is_back {
+        let (call, whole) = super::local::ways_back();
+        let is_call = frame.rip < serix_leave_frame as *const () as u64;
+        frame.rip = if is_call { call } else { whole };
+        frame.rflags &= !TRAP_FLAG;
+    }
+    is_back
+}
+
 extern "sysv64" fn begin(frame: &mut TrapFrame) {
     sched::begin(frame);
 }
@@ -533,9 +602,17 @@ extern "sysv64" fn upcall(
     in_libos: u64,
 ) {
     match why {
-        reason::SLICE_START | reason::EVENT | reason::REVOKE if in_libos == 0 => preempt(frame),
+        reason::SLICE_START | reason::EVENT | reason::REVOKE if in_libos == 0 => {
+            put_back(frame, why);
+            preempt(frame);
+        }
         reason::SLICE_START | reason::EVENT | reason::REVOKE => sched::slice_start(),
-        _ if in_libos == 0 => fault::from_program(frame, why, error_code, address),
+        _ if in_libos == 0 => {
+            let step = why == fault::STEP && stepped_back(frame);
+            if step || put_back(frame, why) == Resumed::No {
+                fault::from_program(frame, why, error_code, address);
+            }
+        }
         _ => {
             if why == fault::PAGE_FAULT && fault::from_copy(error_code, address) {
                 return;

@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use core::arch::asm;
 use core::marker::PhantomData;
 use core::mem::offset_of;
-use core::ops::Deref;
+use core::ops::{Deref, Range};
 use core::ptr::NonNull;
 use serix_sys::abi::dispatcher::LIBOS_OFFSET;
 
@@ -28,6 +28,9 @@ pub(super) struct Local {
     table: u64,
     /// Where the way back to interrupted code goes on, for the one jump that needs it in memory.
     leave_rip: u64,
+    /// Where the program of this environment may have bytes of ours: first address, and how many.
+    patched_start: u64,
+    patched_length: u64,
 }
 
 /// Offsets from GS base, for assembly.
@@ -42,6 +45,9 @@ pub(super) mod offset {
     pub(in crate::raw) const PENDING: usize = serix_sys::abi::dispatcher::offset::PENDING;
     pub(in crate::raw) const TABLE: usize = LIBOS_OFFSET + offset_of!(Local, table);
     pub(in crate::raw) const LEAVE_RIP: usize = LIBOS_OFFSET + offset_of!(Local, leave_rip);
+    pub(in crate::raw) const PATCHED_START: usize = LIBOS_OFFSET + offset_of!(Local, patched_start);
+    pub(in crate::raw) const PATCHED_LENGTH: usize =
+        LIBOS_OFFSET + offset_of!(Local, patched_length);
 }
 
 /// The running thread. Not sendable: it is valid as long as code runs on that thread's stack.
@@ -149,6 +155,44 @@ pub(super) fn install(page: FrameNumber, thread: *const Thread, stack_top: u64, 
             *pending |= WORK_WAITS;
         }
     }
+}
+
+/// Tells a dispatcher page where its program may have bytes of ours.
+pub(crate) fn set_patched(page: FrameNumber, range: &Range<u64>) {
+    let local = (frame_map::address(page) as usize + LIBOS_OFFSET) as *mut Local;
+    // SAFETY: as `install`.
+    unsafe {
+        (*local).patched_start = range.start;
+        (*local).patched_length = range.end - range.start;
+    }
+}
+
+/// Whether an address of the program may be one of ours.
+#[inline(always)]
+pub(crate) fn is_patched(address: u64) -> bool {
+    let (start, length): (u64, u64);
+    // SAFETY: as `current`.
+    unsafe {
+        asm!("mov {}, gs:[{}]", "mov {}, gs:[{}]", out(reg) start, const offset::PATCHED_START,
+            out(reg) length, const offset::PATCHED_LENGTH,
+            options(nostack, readonly, preserves_flags));
+    }
+    address.wrapping_sub(start) < length
+}
+
+/// A word of this dispatcher's page, of the libOS's own.
+fn word<const AT: usize>() -> u64 {
+    let value: u64;
+    // SAFETY: as `current`; the callers name words of `Local` or of the kernel's part.
+    unsafe {
+        asm!("mov {}, gs:[{}]", out(reg) value, const AT, options(nostack, readonly, preserves_flags));
+    }
+    value
+}
+
+/// Where the way back of a call and that of a whole frame were going.
+pub(super) fn ways_back() -> (u64, u64) {
+    (word::<{ serix_sys::abi::dispatcher::offset::FOREIGN_RIP }>(), word::<{ offset::LEAVE_RIP }>())
 }
 
 /// Sets the call table of a dispatcher page.

@@ -14,6 +14,7 @@ pub mod heap;
 pub mod kernel;
 pub mod local;
 pub mod plain;
+pub mod sites;
 pub mod start;
 pub mod user;
 pub mod vdso;

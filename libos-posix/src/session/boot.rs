@@ -62,6 +62,7 @@ pub fn start(manifest: &[u8], tokens: &[NamedToken], place: Place) -> Arc<Thread
         log_line(format_args!("libos: unknown option `{option}`"));
     }
     DISKS.call_once(|| start::disks(tokens));
+    crate::patch::start();
     if options.trace {
         crate::syscall::set_tracing(true);
         start::retrace(place);
@@ -200,6 +201,7 @@ fn end(status: i32, cause: Cause, message: &[u8]) -> ! {
     if unknown > 0 {
         log_line(format_args!("libos: {unknown} calls had no handler"));
     }
+    log_line(format_args!("libos: {}", crate::patch::summary()));
     console::drain();
     if let Err(errno) = fs::shut_down() {
         log_line(format_args!("libos: unmount: {}", errno.name()));

@@ -13,6 +13,10 @@ pub struct Options {
     pub environment: Vec<Vec<u8>>,
     /// Whether calls are traced.
     pub trace: bool,
+    /// Whether call sites stay as they are.
+    pub no_patch: bool,
+    /// After how many traps they are patched.
+    pub patch_after: Option<u16>,
     /// Whether the link's other end may be a terminal; it says itself whether it is.
     pub terminal: bool,
     /// The commit that the system was built from, or empty.
@@ -44,10 +48,14 @@ impl Options {
         for option in session.options {
             match option.as_str() {
                 "strace" => options.trace = true,
+                "no-patch" => options.no_patch = true,
                 "tty" => options.terminal = true,
-                other => match other.strip_prefix("commit=") {
-                    Some(commit) => options.commit = commit.into(),
-                    None => options.unknown.push(option),
+                other => match other.split_once('=') {
+                    Some(("commit", commit)) => options.commit = commit.into(),
+                    Some(("patch-after", traps)) if is_count(traps) => {
+                        options.patch_after = traps.parse().ok();
+                    }
+                    _ => options.unknown.push(option),
                 },
             }
         }
@@ -63,6 +71,10 @@ impl Options {
         };
         self.environment.iter().find_map(|entry| value(entry).map(|at| &entry[at..]))
     }
+}
+
+fn is_count(text: &str) -> bool {
+    text.parse::<u16>().is_ok_and(|count| count > 0)
 }
 
 static OPTIONS: Once<Options> = Once::new();
@@ -85,14 +97,15 @@ mod tests {
     fn follows_the_manifest() {
         let text =
             b"[session main]\nlibos = libos-posix\nmemory = rest\nprogram = \"sh\" \"-c\" \"x\"\n\
-            env = \"PATH=/bin\"\nenv = \"PATHS=1\"\noption = strace\noption = tty\noption = commit=abc\noption = odd\n";
+            env = \"PATH=/bin\"\nenv = \"PATHS=1\"\noption = strace\noption = no-patch\noption = tty\noption = commit=abc\noption = patch-after=0\noption = patch-after=3\noption = odd\n";
         let options = Options::parse(text).unwrap();
         assert_eq!(options.program, [b"sh".to_vec(), b"-c".to_vec(), b"x".to_vec()]);
         assert_eq!(options.variable(b"PATH"), Some(&b"/bin"[..]));
         assert_eq!(options.variable(b"PAT"), None);
         assert_eq!(options.commit, "abc");
-        assert!(options.trace && options.terminal);
-        assert_eq!(options.unknown, ["odd"]);
+        assert!(options.trace && options.no_patch && options.terminal);
+        assert_eq!(options.patch_after, Some(3));
+        assert_eq!(options.unknown, ["patch-after=0", "odd"]);
     }
 
     #[test]

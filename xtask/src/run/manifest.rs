@@ -78,6 +78,10 @@ fn made_up(options: &System, surroundings: &Surroundings<'_>, places: &Places) -
     if options.strace {
         session.options.push("strace".to_owned());
     }
+    if options.no_patch {
+        session.options.push("no-patch".to_owned());
+    }
+    session.options.extend(options.patch_after.map(|traps| format!("patch-after={traps}")));
     Ok(Manifest { sessions: vec![session] })
 }
 

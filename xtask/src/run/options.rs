@@ -113,12 +113,18 @@ pub(crate) struct System {
     #[arg(long, value_name = "DIR")]
     pub(crate) limine: Option<PathBuf>,
     /// Start the sessions of this manifest instead of one that is made up
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["env", "strace", "program"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["env", "strace", "no_patch", "patch_after", "program"])]
     pub(crate) manifest: Option<PathBuf>,
     /// Show Linux calls on standard error, as strace(1) does. Behind the result, `trap` says that the kernel reflected the
     /// call and `direct` that it came without the kernel; +N are native calls made for it, `waited` that others ran meanwhile
     #[arg(long)]
     pub(crate) strace: bool,
+    /// Leave the call sites of programs as they are: each system call enters the kernel
+    #[arg(long)]
+    pub(crate) no_patch: bool,
+    /// Patch them after so many calls by the kernel (default: 256)
+    #[arg(long, value_name = "N", conflicts_with = "no_patch", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) patch_after: Option<u16>,
     /// A word for the kernel: `check` walks the frame ledger at power-off, `histograms` keeps those of
     /// /proc/serix/counters, `panic` panics (repeatable)
     #[arg(long, value_name = "WORD", value_parser = ["check", "histograms", "panic"])]

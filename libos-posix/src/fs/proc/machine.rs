@@ -37,7 +37,14 @@ pub(super) fn add(builder: Builder) -> Builder {
         .text("swaps", || String::from("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"))
         .text("vmstat", vmstat)
         .folder("sys", ino(0, SYS), sys())
-        .folder("serix", ino(0, SERIX), Builder::new(0, SERIX).text("counters", counters).folder)
+        .folder("serix", ino(0, SERIX), serix())
+}
+
+fn serix() -> serix_chroma::generated::Folder<crate::file::Page> {
+    Builder::new(0, SERIX)
+        .text("counters", counters)
+        .text("call-sites", crate::patch::describe)
+        .folder
 }
 
 fn sys() -> serix_chroma::generated::Folder<crate::file::Page> {

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod boot;
+mod call_sites;
 mod cores;
 mod files;
 mod fork;
@@ -35,6 +36,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Test> {
         isolation::TESTS,
         cores::TESTS,
         paths::TESTS,
+        call_sites::TESTS,
         bad_input::TESTS,
     ];
     rows.into_iter().flatten()
