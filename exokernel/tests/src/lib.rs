@@ -21,6 +21,7 @@ pub mod raw;
 pub mod ring;
 pub mod run;
 pub mod session;
+pub mod uses;
 
 pub use check::{Check, Failure};
 pub use random::Random;

@@ -1,8 +1,10 @@
 //! `docs/abi.md` is made from the declarations of this crate and the notes beside this file.
 //!
 //! The test fails when page and declarations differ. With `SERIX_UPDATE_ABI_PAGE=1` it writes the page first:
-//! `SERIX_UPDATE_ABI_PAGE=1 cargo test -p serix-abi --test reference`.
+//! `SERIX_UPDATE_ABI_PAGE=1 cargo test -p serix-abi --test reference`. Path lengths are in `lengths.txt`, which
+//! `SERIX_UPDATE_CALL_LENGTHS=1 cargo xtask test --guest 8-call-lengths` writes.
 
+mod lengths;
 mod notes;
 mod page;
 mod structures;
@@ -43,6 +45,17 @@ fn every_argument_has_a_note() {
         assert!(
             codes.is_sorted_by(|one, other| one < other),
             "{name}: errors in the order of their numbers"
+        );
+    }
+}
+
+#[test]
+fn every_call_has_a_length() {
+    for call in Call::ALL {
+        let name = call.signature().0;
+        assert!(
+            lengths::line(name).is_some(),
+            "{name} has no line in lengths.txt: SERIX_UPDATE_CALL_LENGTHS=1 cargo xtask test --guest 8-call-lengths"
         );
     }
 }

@@ -1,5 +1,6 @@
 //! The page: headings, tables, and what stands between them.
 
+use crate::lengths;
 use crate::notes;
 use crate::structures::{self, Structure};
 use serix_abi::{Call, Error, dispatcher, info, layout, map, ring, start, token};
@@ -40,6 +41,8 @@ dispatcher, or ends the domain if there is none.
 - Pages, and addresses of pages, lie in 0x1000 to 0x7FFF_FFFF_EFFF.
 - A *space* is an environment or a subtree.
 - Calls of bounded work say how far they came, or answer `Again`; `serix-sys` repeats them.
+- The *path length* of a call is the number of instructions, from before `syscall` to after it, of the shortest right use that the program `lengths` below
+  `exokernel/tests` knows: on a page whose table is there, of an object that is empty. The row 8-call-lengths counts them again.
 
 ";
 
@@ -102,6 +105,7 @@ fn entry(call: Call) -> String {
         out.push('\n');
     }
     let _ = writeln!(out, "Returns {}.\n", notes.returns);
+    let _ = writeln!(out, "Path length: {}.\n", lengths::of(call));
     for (error, when) in notes.errors {
         let _ = writeln!(out, "- `{error:?}`: {when}");
     }

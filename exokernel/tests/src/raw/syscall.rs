@@ -135,6 +135,28 @@ pub fn known_loop(rounds: u64) -> u64 {
     ticks() - before
 }
 
+/// As [`measured`], of a whole operation: the call is made again while it answers `Again`. Ticks of all calls, and how many there were.
+///
+/// # Errors
+/// As [`call`].
+///
+/// # Panics
+/// As [`call`].
+pub fn measured_whole(call: Call, arguments: [u64; 6]) -> Result<(u64, u64, u64), Error> {
+    assert!(!harms(call, &arguments), "{call:?} {arguments:x?} would harm the test itself");
+    let mut spent = 0;
+    for calls in 1.. {
+        let before = ticks();
+        // SAFETY: as in `call`.
+        let answer = unsafe { serix_sys::raw::native(call, arguments) };
+        spent += ticks() - before;
+        if answer != Err(Error::Again) {
+            return answer.map(|value| (value, spent, calls));
+        }
+    }
+    Err(Error::Again)
+}
+
 /// Gives an environment other than the test's own a dispatcher.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use crate::machine::session_text;
 
 pub(super) const TESTS: &[Test] = &[
     Test { name: "6-native-calls", seconds: 120, body: |bench| native(&bench, "calls", 60) },
+    Test { name: "6-each-argument", seconds: 120, body: |bench| native(&bench, "matrix", 15) },
     Test { name: "6-escapes", seconds: 120, body: |bench| native(&bench, "escapes", 13) },
     Test { name: "6-gates", seconds: 120, body: |bench| native(&bench, "gates", 17) },
     Test { name: "6-revocation", seconds: 120, body: |bench| native(&bench, "revocation", 8) },

@@ -8,11 +8,57 @@ use super::super::Test;
 pub(super) const TESTS: &[Test] = &[
     Test { name: "8-path-lengths", seconds: 600, body: path_lengths },
     Test { name: "8-histograms", seconds: 120, body: histograms },
+    Test { name: "8-call-lengths", seconds: 300, body: call_lengths },
     Test { name: "8-profile", seconds: 120, body: profile },
 ];
 
 fn path_lengths(bench: Bench) -> Result<()> {
     bench.measure()?.expect_status(0)
+}
+
+/// The lengths of calls that docs/abi.md says, counted again; where this is set they are written instead.
+const UPDATE: &str = "SERIX_UPDATE_CALL_LENGTHS";
+
+fn call_lengths(bench: Bench) -> Result<()> {
+    let manifest = bench.source("exokernel/tests/manifests/lengths.manifest");
+    let manifest = manifest.to_str().context("a path in UTF-8")?;
+    let ran = bench.run(&["--icount", "--manifest", manifest], &[], b"")?;
+    ran.expect("", 0)?;
+    let lines = ran.log.lines().filter_map(|line| line.strip_prefix("CALL "));
+    let counted: Vec<&str> = lines.collect();
+    ensure!(counted.len() > 40, "few calls\n{ran}");
+    let file = bench.source("exokernel/abi/tests/reference/lengths.txt");
+    if std::env::var_os(UPDATE).is_some_and(|value| !value.is_empty()) {
+        std::fs::write(&file, counted.join("\n") + "\n")?;
+        println!(
+            "        8-call-lengths: written; now SERIX_UPDATE_ABI_PAGE=1 cargo test -p serix-abi --test reference"
+        );
+        return Ok(());
+    }
+    let known = std::fs::read_to_string(&file)?;
+    let differ: Vec<_> = counted.iter().filter(|line| !is_as_known(line, &known)).collect();
+    ensure!(
+        differ.is_empty(),
+        "docs/abi.md says other lengths; {UPDATE}=1 writes them: {differ:?}"
+    );
+    Ok(())
+}
+
+/// Whether a line `name instructions calls` is about as one of those that are known: little longer, and not much shorter.
+fn is_as_known(line: &str, known: &str) -> bool {
+    let numbers = |line: &str| -> Option<(u64, u64)> {
+        let (spent, calls) = line.split_once(' ')?;
+        Some((spent.parse().ok()?, calls.parse().ok()?))
+    };
+    let Some((name, now)) = line.split_once(' ') else { return false };
+    let before = known.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    match (numbers(now), before.and_then(numbers)) {
+        (Some((now, calls)), Some((before, calls_before))) => {
+            calls == calls_before && now * 10 <= before * 11 + 200 && before * 2 <= now * 3 + 100
+        }
+        (None, None) => before == Some(now),
+        _ => false,
+    }
 }
 
 /// A shell that does nothing but call the system: kernel, libOS and program show in the graph, by names.
@@ -55,4 +101,28 @@ fn histograms(bench: Bench) -> Result<()> {
         ensure!(count.is_some_and(|count| count > 0), "nothing was counted: {line}\n{ran}");
     }
     bench.script(&[], "grep -c MapRange /proc/serix/counters")?.expect("0\n", 1)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn lengths_may_differ_a_little() {
+        let known = "Null 60 1\nExit -\nRevoke 1000 2\n";
+        for line in
+            ["Null 60 1", "Null 86 1", "Null 7 1", "Exit -", "Revoke 1120 2", "Revoke 640 2"]
+        {
+            assert!(super::is_as_known(line, known), "{line}");
+        }
+        for line in [
+            "Null 87 1",
+            "Exit 5 1",
+            "Null -",
+            "Other 1 1",
+            "Revoke 1121 2",
+            "Revoke 1000 3",
+            "Revoke 590 2",
+        ] {
+            assert!(!super::is_as_known(line, known), "{line}");
+        }
+    }
 }
