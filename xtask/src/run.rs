@@ -117,6 +117,7 @@ fn prepare(
         log: log.to_owned(),
         link: folder.file("link"),
         drives,
+        slow_disks: options.slow_disk,
         framebuffer: options.framebuffer,
         monitor: options.monitor.clone(),
     };

@@ -25,7 +25,8 @@ pub struct CoreInfo {
     pub apic_id: u32,
     /// One of [`core_class`].
     pub class: u32,
-    /// Cores with the same number share a last-level cache.
+    /// Cores with the same number share a last-level cache: the lowest APIC id of those that do. A core tells class and cache when it
+    /// begins to run slices.
     pub cache_group: u32,
     /// 1 if the core runs slices.
     pub running: u32,

@@ -87,6 +87,8 @@ pub(crate) struct Domain {
     pub(crate) asking: Option<Asking>,
     /// Where it is told so.
     pub(crate) record: Option<Record>,
+    /// Disks in whose queue it has a ring, a bit each.
+    pub(crate) waits_at: u32,
     /// Objects that it and the domains it makes can have.
     pub(crate) share: u32,
     /// How many of them are still to be made.
@@ -122,6 +124,7 @@ impl Domain {
             revocation: None,
             asking: None,
             record: None,
+            waits_at: 0,
             share,
             left: share,
             objects: [0; KINDS],

@@ -158,7 +158,7 @@ impl Starter<'_, '_> {
         let plan = self.plan;
         for disk in &plan.disks {
             let write = if disk.writable { Rights::WRITE } else { Rights::NONE };
-            let rights = Rights::READ.with(write);
+            let rights = Rights::READ.with(Rights::GRANT).with(write);
             self.delegate(Purpose::Disk, disk.name, disk.sectors, rights)
                 .during("delegate a disk extent")?;
         }

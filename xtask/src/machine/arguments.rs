@@ -70,6 +70,8 @@ pub(crate) struct Machine {
     pub(crate) link: PathBuf,
     /// Disks, `disk0` first.
     pub(crate) drives: Vec<Drive>,
+    /// Its disks answer 100 requests and 200,000 bytes a second.
+    pub(crate) slow_disks: bool,
     /// It has a framebuffer.
     pub(crate) framebuffer: bool,
     /// Socket of QEMU's monitor, if somebody wants it.
@@ -99,6 +101,10 @@ impl Machine {
         }
         for (index, drive) in self.drives.iter().enumerate() {
             all.drive(index, drive, matches!(self.start, Start::Firmware(_)));
+        }
+        for index in (0..self.drives.len()).filter(|_| self.slow_disks) {
+            let set = format!("-set drive.disk{index}.throttling");
+            all.words(&format!("{set}.iops-total=100 {set}.bps-total=200000"));
         }
         match &self.start {
             Start::Kernel { loader, modules } => {
@@ -188,6 +194,7 @@ mod tests {
             log: "/a,b/log".into(),
             link: "/a,b/link".into(),
             drives: vec![Drive { image: "/a,b/root.img".into(), throw_away: true }],
+            slow_disks: false,
             framebuffer: true,
             monitor: Some("/a,b/monitor".into()),
         };

@@ -42,6 +42,9 @@ pub(crate) struct Options {
     /// Give the machine a framebuffer; sessions get it by `device = framebuffer` in a manifest
     #[arg(long)]
     pub(super) framebuffer: bool,
+    /// Let disks answer 100 requests and 200,000 bytes a second, for tests
+    #[arg(long, hide = true)]
+    pub(super) slow_disk: bool,
     /// What executes the guest's instructions
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     pub(super) accel: Choice,

@@ -204,8 +204,8 @@ fn information() -> Vec<Structure> {
         },
         structure! { CoreInfo: "One core."
             apic_id: "APIC id",
-            class: "0 unknown, 1 performance, 2 efficiency; always 0 yet",
-            cache_group: "cores that share a last-level cache; always 0 yet",
+            class: "0 unknown, 1 performance, 2 efficiency",
+            cache_group: "the lowest APIC id of the cores that share its last-level cache",
             running: "1 if it runs slices",
         },
         structure! { Counters: "Counted by the kernel, for tests and measurements."

@@ -11,6 +11,7 @@ pub mod local;
 pub mod registers;
 pub mod time;
 pub mod tlb;
+pub mod topology;
 pub mod trap;
 
 pub use context::Context;

@@ -83,7 +83,8 @@ pub fn calibrate(reference: &Reference) {
     const MILLISECONDS: u32 = 10;
     let start = ticks();
     super::apic::calibrate(MILLISECONDS, || reference.wait(MILLISECONDS));
-    let hertz = ((ticks() - start) * 1000 / u64::from(MILLISECONDS)).max(1_000_000);
+    let measured = ((ticks() - start) * 1000 / u64::from(MILLISECONDS)).max(1_000_000);
+    let hertz = super::topology::tsc_hertz(raw_cpuid::CpuIdReaderNative, measured);
     HERTZ.store(hertz, Ordering::Relaxed);
     MULTIPLIER.store(((1_000_000_000u128 << 32) / u128::from(hertz)) as u64, Ordering::Relaxed);
 }

@@ -4,8 +4,8 @@ use super::virtio::{Features, Found, KernelHal, open, route_interrupts};
 use crate::memory::frames::FrameTable;
 use alloc::boxed::Box;
 use virtio_drivers::queue::VirtQueue;
-use virtio_drivers::transport::Transport;
 use virtio_drivers::transport::pci::PciTransport;
+use virtio_drivers::transport::{DeviceStatus, Transport};
 
 const QUEUE_SIZE: usize = 256;
 /// Requests in flight: each takes up to six descriptors.
@@ -44,6 +44,9 @@ struct Request {
 
 /// A disk.
 pub struct BlockDevice {
+    found: Found,
+    vector: u8,
+    apic_id: u32,
     transport: PciTransport,
     queue: VirtQueue<KernelHal, QUEUE_SIZE>,
     envelopes: Box<[Envelope; REQUESTS]>,
@@ -51,6 +54,7 @@ pub struct BlockDevice {
     capacity: u64,
     read_only: bool,
     can_flush: bool,
+    up: bool,
 }
 
 /// A request that ended.
@@ -64,25 +68,39 @@ pub struct Completed {
     pub length: u32,
 }
 
+/// Brings the device from whatever state it is in to running, with an empty queue: its features, and the queue.
+fn bring_up(
+    transport: &mut PciTransport,
+    found: &Found,
+    vector: u8,
+    apic_id: u32,
+) -> Option<(u64, VirtQueue<KernelHal, QUEUE_SIZE>)> {
+    let features = transport
+        .begin_init(Features::from_bits_retain(
+            FEATURE_READ_ONLY | FEATURE_FLUSH | FEATURE_VERSION_1,
+        ))
+        .bits();
+    if !route_interrupts(found, 1, vector, apic_id) {
+        return None;
+    }
+    let queue = VirtQueue::new(transport, 0, false, false).ok()?;
+    transport.finish_init();
+    Some((features, queue))
+}
+
 impl BlockDevice {
     /// Starts a disk; `None` if it does not come up.
     #[must_use]
     pub fn start(found: &Found, vector: u8, apic_id: u32) -> Option<Self> {
         let mut transport = open(found)?;
-        let features = transport
-            .begin_init(Features::from_bits_retain(
-                FEATURE_READ_ONLY | FEATURE_FLUSH | FEATURE_VERSION_1,
-            ))
-            .bits();
-        if !route_interrupts(found, 1, vector, apic_id) {
-            return None;
-        }
-        let queue = VirtQueue::new(&mut transport, 0, false, false).ok()?;
+        let (features, queue) = bring_up(&mut transport, found, vector, apic_id)?;
         // Two halves: the configuration is only 4-byte aligned (virtio 1.2, 4.1.4.6).
         let half = |at| transport.read_config_space::<u32>(at).map(u64::from);
         let capacity = transport.read_consistent(|| Ok(half(4)? << 32 | half(0)?)).ok()?;
-        transport.finish_init();
         Some(Self {
+            found: *found,
+            vector,
+            apic_id,
             transport,
             queue,
             envelopes: Box::new([const { Envelope { header: [0; 16], status: 0 } }; REQUESTS]),
@@ -90,6 +108,7 @@ impl BlockDevice {
             capacity,
             read_only: features & FEATURE_READ_ONLY != 0,
             can_flush: features & FEATURE_FLUSH != 0,
+            up: true,
         })
     }
 
@@ -138,6 +157,40 @@ impl BlockDevice {
             self.transport.notify(0);
         }
         true
+    }
+
+    /// Whether it takes another request.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.requests.iter().any(Option::is_none)
+    }
+
+    /// Whether a request with such a tag is in flight.
+    #[must_use]
+    pub fn has(&self, matches: impl Fn(u64) -> bool) -> bool {
+        self.requests.iter().flatten().any(|request| matches(request.tag))
+    }
+
+    /// Resets the device, so that it lets go of every frame; false if it does not come up again. Hands each request that was in
+    /// flight to `failed`.
+    pub fn reset(&mut self, frames: &mut FrameTable, mut failed: impl FnMut(Completed)) -> bool {
+        self.transport.set_status(DeviceStatus::empty());
+        for request in self.requests.iter_mut().filter_map(Option::take) {
+            request.runs.unpin(frames);
+            failed(Completed { tag: request.tag, ok: false, length: 0 });
+        }
+        let up = bring_up(&mut self.transport, &self.found, self.vector, self.apic_id);
+        self.up = up.is_some();
+        if let Some((_, queue)) = up {
+            self.queue = queue;
+        }
+        self.up
+    }
+
+    /// Whether it came up after the last reset.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.up
     }
 
     /// Whether the device can flush its cache.

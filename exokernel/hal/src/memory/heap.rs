@@ -1,7 +1,8 @@
 //! The kernel heap: filled once at boot, for tables whose size is known then.
 use talc::{TalcLock, source::Manual};
 
-#[global_allocator]
+// Tests run on the host, which has one.
+#[cfg_attr(not(test), global_allocator)]
 static HEAP: TalcLock<spin::Mutex<()>, Manual> = TalcLock::new(Manual);
 
 /// Gives the heap its memory.

@@ -5,7 +5,7 @@ use crate::capability::DEVICE_SHIFT;
 use crate::cpu::SLICE_NS;
 use crate::cpu::core::Core;
 use crate::debug::{log_line, symbols};
-use crate::disk::Devices;
+use crate::disk::{Devices, Queue};
 use crate::domain::{MAX_DOMAINS, Resources};
 use crate::interrupt;
 use crate::kernel::{self, Kernel, Options};
@@ -21,7 +21,7 @@ use serix_core::ledger::{FrameKind, FrameWord, Ledger, MemoryRange};
 use serix_core::seal::Sealer;
 use serix_hal::boot::BootInfo;
 use serix_hal::cpu::apic::{self, DEVICE_VECTOR};
-use serix_hal::cpu::{features, histogram, registers, time, trap};
+use serix_hal::cpu::{features, histogram, local, registers, time, topology, trap};
 use serix_hal::device::block::BlockDevice;
 use serix_hal::device::stream::StreamDevice;
 use serix_hal::device::virtio;
@@ -47,6 +47,7 @@ pub(crate) fn main() -> ! {
         apic::set_id(core, *id);
     }
     apic::enable();
+    log_line!("local APICs in {} mode", if apic::is_x2apic() { "x2APIC" } else { "xAPIC" });
     time::calibrate(&boot.reference);
     log_line!(
         "time stamp counter at {} kHz, {} frames of RAM",
@@ -77,7 +78,14 @@ pub(crate) fn main() -> ! {
 fn join() -> ! {
     install_handlers();
     apic::enable();
-    kernel::run(kernel::lock())
+    let core = local::core_number();
+    // Each core tells of itself: CPUID's leaves of class and caches are its own.
+    let known = topology::this_core(apic::id(core));
+    let mut kernel = kernel::lock();
+    if let Some(place) = kernel.info.page().cores.get_mut(core) {
+        *place = known;
+    }
+    kernel::run(kernel)
 }
 
 fn install_handlers() {
@@ -94,13 +102,14 @@ fn frame_count(boot: &BootInfo) -> u64 {
 }
 
 fn start_devices() -> Devices {
-    let mut devices = Devices { disks: Vec::new(), link: None };
+    let mut devices = Devices { disks: Vec::new(), queues: Vec::new(), link: None };
     for found in virtio::find() {
         if found.is_block() {
             match BlockDevice::start(&found, DEVICE_VECTOR, apic::id(0)) {
                 Some(disk) => {
                     log_line!("disk{}: {} sectors", devices.disks.len(), disk.capacity());
                     devices.disks.push(disk);
+                    devices.queues.push(Queue::default());
                 }
                 None => log_line!("a disk at {found:?} did not start"),
             }
@@ -133,6 +142,7 @@ fn information_page(boot: &mut BootInfo, options: Options) -> SharedInfo {
     for (core, apic_id) in page.cores.iter_mut().zip(&boot.cores) {
         *core = CoreInfo { apic_id: *apic_id, running: 1, ..CoreInfo::default() };
     }
+    page.cores[0] = topology::this_core(apic::id(0));
     info
 }
 

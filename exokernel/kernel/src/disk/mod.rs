@@ -1,6 +1,9 @@
 //! Disks and the link: transfers between devices and frames of domains, through shared rings.
 pub(crate) mod ring;
 mod transfer;
+mod turn;
+
+pub(crate) use turn::Queue;
 
 use alloc::vec::Vec;
 use serix_hal::device::block::BlockDevice;
@@ -14,5 +17,7 @@ pub(crate) const CONSOLE_LINK: u32 = 1;
 /// The devices that the kernel drives.
 pub(crate) struct Devices {
     pub(crate) disks: Vec<BlockDevice>,
+    /// Who waits for each of them.
+    pub(crate) queues: Vec<Queue>,
     pub(crate) link: Option<StreamDevice>,
 }

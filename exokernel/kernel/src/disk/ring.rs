@@ -2,7 +2,7 @@
 use crate::domain::Signal;
 use crate::kernel::Kernel;
 use serix_abi::Error;
-use serix_abi::ring::{Completion, SUBMISSIONS};
+use serix_abi::ring::{Completion, SUBMISSIONS, Submission};
 use serix_abi::token::{Kind, Rights};
 use serix_core::NodeId;
 use serix_core::ids::Frame;
@@ -18,12 +18,19 @@ pub(crate) struct Ring {
     signal: Signal,
     /// Cookies of the transfers in flight.
     pub(crate) cookies: [Option<u64>; SUBMISSIONS],
+    /// What waits for its turn at a disk: the disk, and the submission as it was copied.
+    pub(super) waiting: Option<(usize, Submission)>,
+    /// Neighbours in the disk's queue.
+    pub(super) next: Option<u32>,
+    pub(super) previous: Option<u32>,
+    /// When devices were told to let go of its transfers, if none has ended since.
+    pub(super) let_go_since: Option<u64>,
 }
 
 impl Ring {
-    /// Transfers in flight.
+    /// Transfers in flight, with the one that waits.
     pub(crate) fn in_flight(&self) -> u32 {
-        self.cookies.iter().flatten().count() as u32
+        self.cookies.iter().flatten().count() as u32 + u32::from(self.waiting.is_some())
     }
 }
 
@@ -49,7 +56,18 @@ impl Kernel {
             return Err(Error::Denied);
         };
         let cookies = [None; SUBMISSIONS];
-        self.rings.insert(frame, Ring { domain: caller, node, shared, signal, cookies });
+        let ring = Ring {
+            domain: caller,
+            node,
+            shared,
+            signal,
+            cookies,
+            waiting: None,
+            next: None,
+            previous: None,
+            let_go_since: None,
+        };
+        self.rings.insert(frame, ring);
         self.resources.count_object(caller, Kind::Ring, true);
         self.resources.bind_node(caller, node, Rights::CONTROL, index).inspect_err(|_| {
             let _ = self.ring_end_step(index);

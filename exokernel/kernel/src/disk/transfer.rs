@@ -4,6 +4,7 @@ use super::{CONSOLE_LINK, Devices};
 use crate::capability::DEVICE_SHIFT;
 use crate::debug::log_line;
 use crate::kernel::Kernel;
+use core::cell::Cell;
 use serix_abi::Error;
 use serix_abi::ring::{
     Completion, SECTOR_SIZE, SEGMENTS, SUBMISSIONS, Submission, operation, status,
@@ -11,12 +12,17 @@ use serix_abi::ring::{
 use serix_abi::token::{Kind, Rights};
 use serix_core::ids::Frame;
 use serix_hal::FrameNumber;
-use serix_hal::device::block::{Completed, Operation};
+use serix_hal::cpu::time;
+use serix_hal::device::block::{self, BlockDevice as Disk, Completed, Operation};
 use serix_hal::device::runs::{Run, Runs};
+use serix_hal::device::stream;
 use serix_hal::memory::frames::FrameTable;
 
-/// Link transfers that can be in flight.
-const MAX_FAILED: usize = 2 * serix_hal::device::stream::TRANSFERS;
+/// Transfers that one device can have in flight.
+const MAX_FAILED: usize = 32;
+const _: () = assert!(MAX_FAILED >= 2 * stream::TRANSFERS && MAX_FAILED >= block::REQUESTS);
+/// How long a disk may take to let go of a transfer, in nanoseconds.
+const PATIENCE_NS: u64 = 5_000_000_000;
 
 /// A checked submission.
 enum Transfer {
@@ -38,26 +44,39 @@ fn tag(ring: u32, place: usize) -> u64 {
 }
 
 impl Kernel {
-    /// Takes submissions until the ring is empty or full of transfers in flight; how many.
+    /// Takes submissions until the ring is empty or full of transfers in flight, or one has to wait for its turn; how many. The rest is
+    /// taken when that one had it.
     pub(crate) fn ring_submit(&mut self, index: u32) -> Result<u64, Error> {
         let mut taken = 0;
         loop {
             let ring = self.rings.get_mut(index).ok_or(Error::Dead)?;
             let in_flight = ring.in_flight();
-            if in_flight as usize == SUBMISSIONS || !ring.shared.has_room(in_flight + 1) {
+            let full = in_flight as usize == SUBMISSIONS || !ring.shared.has_room(in_flight + 1);
+            if full || ring.waiting.is_some() {
                 return Ok(taken);
             }
             let Some(submission) = ring.shared.take() else { return Ok(taken) };
-            let domain = ring.domain;
             taken += 1;
-            if let Err(status) = self.start(index, domain, &submission) {
+            if let Err(status) = self.start(index, &submission) {
                 let completion = Completion { cookie: submission.cookie, status, length: 0 };
                 self.ring_complete(index, completion);
             }
         }
     }
 
-    fn start(&mut self, index: u32, domain: u32, submission: &Submission) -> Result<(), u32> {
+    fn start(&mut self, index: u32, submission: &Submission) -> Result<(), u32> {
+        let domain = self.rings.get(index).ok_or(status::DENIED)?.domain;
+        match self.check(domain, submission)? {
+            Transfer::Block { device, .. } if self.must_wait(device) => {
+                self.wait_for_turn(index, device, submission)
+            }
+            _ => self.start_now(index, submission),
+        }
+    }
+
+    /// Starts a transfer whose turn it is. Checked now: what it names may have been taken back while it waited.
+    pub(super) fn start_now(&mut self, index: u32, submission: &Submission) -> Result<(), u32> {
+        let domain = self.rings.get(index).ok_or(status::DENIED)?.domain;
         let transfer = self.check(domain, submission)?;
         let ring = self.rings.get_mut(index).ok_or(status::DENIED)?;
         let place = ring.cookies.iter().position(Option::is_none).ok_or(status::BUSY)?;
@@ -102,6 +121,9 @@ impl Kernel {
             .map_err(|_| status::DENIED)?;
         let device = target.object as usize;
         let disk = self.devices.disks.get(device).ok_or(status::DENIED)?;
+        if !disk.is_up() {
+            return Err(status::IO);
+        }
         if operation == Operation::Flush {
             if !disk.can_flush() {
                 return Ok(Transfer::Done);
@@ -180,6 +202,7 @@ impl Kernel {
                 self.info.count_block();
                 self.finish(ended);
             }
+            self.give_turns(disk);
         }
         while let Some(ended) =
             self.devices.link.as_mut().and_then(|link| link.complete(&mut self.resources.frames))
@@ -189,18 +212,36 @@ impl Kernel {
         }
     }
 
-    /// Makes the device let go of the link transfers of a ring that ends, by resetting it: all that were in flight fail.
-    /// Disk transfers end by themselves.
+    /// Makes devices let go of the transfers of a ring that ends, or whose frames are taken: the link at once, a disk if it ends none of them
+    /// for [`PATIENCE_NS`]. They are reset for it, and all that was in flight fails.
     pub(crate) fn abandon_transfers(&mut self, index: u32) {
+        if let Some(submission) = self.leave_turn(index) {
+            let cookie = submission.cookie;
+            self.ring_complete(index, Completion { cookie, status: status::IO, length: 0 });
+        }
         let of_ring = |tag: u64| (tag >> 32) as u32 == index;
-        let Some(link) = self.devices.link.as_mut().filter(|link| link.has(of_ring)) else {
+        if self.devices.link.as_ref().is_some_and(|link| link.has(of_ring)) {
+            self.reset_link();
+        }
+        let now = time::now_ns();
+        let Some(ring) = self.rings.get_mut(index).filter(|ring| ring.in_flight() > 0) else {
             return;
         };
+        let since = *ring.let_go_since.get_or_insert(now);
+        if now.saturating_sub(since) >= PATIENCE_NS {
+            let holds = |disk: &Disk| disk.has(of_ring);
+            if let Some(disk) = self.devices.disks.iter().position(holds) {
+                self.reset_disk(disk);
+            }
+        }
+    }
+
+    fn reset_link(&mut self) {
         let mut failed = [None; MAX_FAILED];
-        let mut count = 0;
+        let mut places = failed.iter_mut();
+        let Some(link) = self.devices.link.as_mut() else { return };
         let up = link.reset(&mut self.resources.frames, |ended| {
-            failed[count] = Some(ended);
-            count += 1;
+            places.next().into_iter().for_each(|place| *place = Some(ended));
         });
         if !up {
             log_line!("the link did not come up after a reset");
@@ -209,26 +250,43 @@ impl Kernel {
         failed.into_iter().flatten().for_each(|ended| self.finish(ended));
     }
 
-    /// Whether transfers of a domain are in flight, which the devices are made to let go of where that is possible.
+    #[cold]
+    fn reset_disk(&mut self, disk: usize) {
+        log_line!("disk{disk} does not let go of frames that are taken back: it is reset");
+        let mut failed = [None; MAX_FAILED];
+        let mut places = failed.iter_mut();
+        let up = self.devices.disks[disk].reset(&mut self.resources.frames, |ended| {
+            places.next().into_iter().for_each(|place| *place = Some(ended));
+        });
+        if !up {
+            log_line!("disk{disk} did not come up after a reset");
+        }
+        failed.into_iter().flatten().for_each(|ended| self.finish(ended));
+        self.give_turns(disk);
+    }
+
+    /// Whether transfers of a domain are in flight, which the devices are made to let go of.
     pub(crate) fn abandon_transfers_of(&mut self, domain: u32) -> bool {
-        let flying = |ring: &Ring| ring.domain == domain && ring.in_flight() > 0;
-        let known =
-            self.resources.domains.get(domain).map_or(0, |at| at.objects[Kind::Ring as usize]);
-        if known == 0 {
-            return false;
+        let found = Cell::new(None);
+        let of_domain = |tag: u64| {
+            let index = (tag >> 32) as u32;
+            let is = self.rings.get(index).is_some_and(|ring| ring.domain == domain);
+            found.set(found.get().or(is.then_some(index)));
+            is
+        };
+        let flying = self.devices.disks.iter().any(|disk| disk.has(of_domain))
+            || self.devices.link.as_ref().is_some_and(|link| link.has(of_domain));
+        if let Some(index) = found.get() {
+            self.abandon_transfers(index);
         }
-        let ring =
-            (0..self.rings.capacity()).find(|at| self.rings.get(*at).is_some_and(|at| flying(at)));
-        if let Some(ring) = ring {
-            self.abandon_transfers(ring);
-        }
-        ring.is_some()
+        flying
     }
 
     fn finish(&mut self, ended: Completed) {
         let (index, place) = ((ended.tag >> 32) as u32, ended.tag as usize % SUBMISSIONS);
         let Some(ring) = self.rings.get_mut(index) else { return };
         let Some(cookie) = ring.cookies[place].take() else { return };
+        ring.let_go_since = None;
         let status = if ended.ok { status::OK } else { status::IO };
         self.ring_complete(index, Completion { cookie, status, length: ended.length });
     }

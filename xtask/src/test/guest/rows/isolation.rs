@@ -19,6 +19,11 @@ pub(super) const TESTS: &[Test] = &[
     Test { name: "6-devices", seconds: 120, body: devices },
     Test { name: "6-rings", seconds: 120, body: |bench| native(&bench, "rings", 16) },
     Test { name: "6-scheduler", seconds: 300, body: scheduler },
+    Test {
+        name: "6-slow-disk",
+        seconds: 240,
+        body: |bench| native_on(&bench, &["--slow-disk"], "slow", 4),
+    },
     Test { name: "6-restart", seconds: 300, body: restart },
     Test { name: "6-forged-tokens", seconds: 300, body: |bench| native(&bench, "forgery", 15) },
     Test { name: "6-random-native-calls", seconds: 300, body: |bench| fuzz(&bench, 1, Length::CI) },
