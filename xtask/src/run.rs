@@ -13,14 +13,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 pub(crate) use boot::{Boot, UEFI_LOADER, Wanted, programs};
-pub(crate) use manifest::{Surroundings, read as manifest};
+pub(crate) use manifest::{Screen, Surroundings, read as manifest};
 pub(crate) use options::{Options, System};
 use serix_manifest::Manifest;
 pub(crate) use terminal::lines;
 
 use crate::image::{self, Cached, Kept, Source, boot_disk};
 use crate::link::{Ends, Keys, Link};
-use crate::machine::{Accelerator, Drive, Follower, Machine, Qemu, RunFolder, Start, write_header};
+use crate::machine::{
+    Accelerator, Display, Drive, Follower, Machine, Qemu, RunFolder, Start, write_header,
+};
 use crate::places::{Places, create_folder};
 use crate::report::{Outcome, Progress, say};
 use crate::setup::{
@@ -89,9 +91,11 @@ fn prepare(
     progress: &mut Progress,
 ) -> Result<Parts> {
     progress.stage("tools");
+    check_display(options.display)?;
     let wanted = terminal::is_wanted(options);
     let kind = std::env::var("TERM").ok().filter(|_| wanted);
-    let surroundings = Surroundings { terminal: wanted, kind, disks: &options.disk };
+    let screen = if options.display.is_some() { Screen::There } else { Screen::None };
+    let surroundings = Surroundings { terminal: wanted, kind, screen, disks: &options.disk };
     let manifest = manifest(&options.system, &surroundings, places)?;
     let limine = options.boot.is_limine().then(|| Limine::find(options.system.limine.as_deref()));
     let limine = limine.transpose()?;
@@ -118,7 +122,7 @@ fn prepare(
         link: folder.file("link"),
         drives,
         slow_disks: options.slow_disk,
-        framebuffer: options.framebuffer,
+        display: options.display,
         monitor: options.monitor.clone(),
     };
     let arguments = machine.arguments();
@@ -173,6 +177,17 @@ fn start(
     };
     drives[0] = Drive { image, throw_away: true };
     Ok(Start::Firmware(firmware))
+}
+
+/// A window needs something to be on.
+fn check_display(display: Option<Display>) -> Result<()> {
+    let has = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    ensure!(
+        display != Some(Display::Window) || has("DISPLAY") || has("WAYLAND_DISPLAY"),
+        "--display: there is nothing to open a window on (no DISPLAY, no WAYLAND_DISPLAY); \
+         --display=vnc shows the screen at 127.0.0.1:5900"
+    );
+    Ok(())
 }
 
 fn tools(options: &Options, places: &Places, progress: &mut Progress) -> Result<(PathBuf, String)> {

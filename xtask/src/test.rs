@@ -5,6 +5,7 @@ mod guest;
 mod host;
 mod miri;
 mod pty;
+mod screenshot;
 mod tally;
 
 use std::collections::BTreeSet;

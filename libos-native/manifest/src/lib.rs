@@ -13,7 +13,7 @@
 //! cores = 1                        # or all: cores that it runs on
 //! slices = 8                       # time slices on each of them
 //! disk root = disk0:serix-root rw  # NAME = DEVICE:PARTITION rw|ro
-//! device = keyboard                # framebuffer | keyboard: what a driver in the libOS needs
+//! device = keyboard                # framebuffer | keyboard [optional]: what a driver in the libOS needs
 //! console = link                   # link | log | link log | none
 //! program = "/bin/sh" "-c" "echo hi\n"
 //! env = "PATH=/bin"
@@ -69,7 +69,7 @@ pub struct Session {
     /// Extents that it gets, with unique names.
     pub disks: Vec<Disk>,
     /// Devices that it drives, each once.
-    pub devices: Vec<Device>,
+    pub devices: Vec<DeviceUse>,
     /// What it may talk to.
     pub console: Console,
     /// Program and its arguments; empty if the libOS is all there is.
@@ -135,6 +135,15 @@ pub struct Disk {
     pub partition: String,
     /// Rights on it.
     pub access: Access,
+}
+
+/// A device of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceUse {
+    /// Which.
+    pub device: Device,
+    /// `optional`: on a machine without it the session starts all the same.
+    pub optional: bool,
 }
 
 /// A device that a libOS may drive itself.

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 
 use crate::text::{is_name, number, size, strings, without_comment};
 use crate::{
-    Access, Console, Cores, Device, Disk, Error, Manifest, Memory, Restart, SESSIONS_MAX, Session,
-    TEXT_MAX,
+    Access, Console, Cores, Device, DeviceUse, Disk, Error, Manifest, Memory, Restart,
+    SESSIONS_MAX, Session, TEXT_MAX,
 };
 
 /// Reads a manifest.
@@ -164,12 +164,18 @@ fn disk(open: &mut Open, disk_name: &str, value: &str, number: usize) -> Result<
 }
 
 fn device(open: &mut Open, value: &str, number: usize) -> Result<(), Error> {
-    let found = Device::ALL.into_iter().find(|device| device.name() == value);
-    let found = found.ok_or_else(|| fault(number, "framebuffer or keyboard", value))?;
-    if open.session.devices.contains(&found) {
+    const EXPECTED: &str = "framebuffer or keyboard, and perhaps `optional`";
+    let (name, optional) = match value.split_once(' ') {
+        Some((name, rest)) if rest.trim_start() == "optional" => (name, true),
+        Some(_) => return Err(fault(number, EXPECTED, value)),
+        None => (value, false),
+    };
+    let found = Device::ALL.into_iter().find(|device| device.name() == name);
+    let device = found.ok_or_else(|| fault(number, EXPECTED, value))?;
+    if open.session.devices.iter().any(|other| other.device == device) {
         return Err(fault(number, "each device once in a session", value));
     }
-    open.session.devices.push(found);
+    open.session.devices.push(DeviceUse { device, optional });
     Ok(())
 }
 

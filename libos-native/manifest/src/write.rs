@@ -38,7 +38,8 @@ impl fmt::Display for Session {
             writeln!(f, "disk {disk}")?;
         }
         for device in &self.devices {
-            writeln!(f, "device = {}", device.name())?;
+            let optional = if device.optional { " optional" } else { "" };
+            writeln!(f, "device = {}{optional}", device.device.name())?;
         }
         writeln!(f, "console = {}", self.console)?;
         if !self.program.is_empty() {

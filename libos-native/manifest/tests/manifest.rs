@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use serix_manifest::{
-    Access, Console, Cores, Device, Disk, Manifest, Memory, Restart, SESSIONS_MAX, Session,
-    TEXT_MAX, parse,
+    Access, Console, Cores, Device, DeviceUse, Disk, Manifest, Memory, Restart, SESSIONS_MAX,
+    Session, TEXT_MAX, parse,
 };
 
 const EXAMPLE: &str = r##"
@@ -16,7 +16,7 @@ slices = 4                       # time slices on each
 disk root = disk0:serix-root rw  # NAME = DEVICE:PARTITION
 disk data = disk1:data ro
 device = framebuffer
-device = keyboard
+device = keyboard  optional
 console = link log
 program = "/bin/sh" "-c" "echo \"#hi\" \\ \x80\xFF\n\t" ""   # quoted
 env = "PATH=/bin"
@@ -43,7 +43,10 @@ fn example() -> Manifest {
             disk("root", "disk0", "serix-root", Access::ReadWrite),
             disk("data", "disk1", "data", Access::ReadOnly),
         ],
-        devices: vec![Device::Framebuffer, Device::Keyboard],
+        devices: vec![
+            DeviceUse { device: Device::Framebuffer, optional: false },
+            DeviceUse { device: Device::Keyboard, optional: true },
+        ],
         console: Console { link: true, log: true },
         program: vec![
             b"/bin/sh".to_vec(),
@@ -81,7 +84,8 @@ fn errors_name_the_line_and_what_was_expected() {
         ("colour = red", "KEY = VALUE"),
         ("cores = 0", "`all` or a number of cores from 1, found `0`"),
         ("slices =", "a value after `=`"),
-        ("device = mouse", "framebuffer or keyboard, found `mouse`"),
+        ("device = mouse", "framebuffer or keyboard, and perhaps `optional`, found `mouse`"),
+        ("device = keyboard perhaps", "found `keyboard perhaps`"),
         ("slices = 0", "a number of slices from 1, found `0`"),
         ("slices = -1", "a number of slices"),
         ("slices = 4294967296", "a number of slices"),
@@ -174,7 +178,11 @@ fn session() -> impl Strategy<Value = Session> {
     let console = any::<(bool, bool)>().prop_map(|(link, log)| Console { link, log });
     let restart = prop::sample::select(vec![Restart::Never, Restart::OnFailure]);
     let variable = word().prop_map(|value| [b"NAME=".as_slice(), &value].concat());
-    let devices = prop::sample::subsequence(Device::ALL.to_vec(), 0..=Device::ALL.len());
+    let devices =
+        (prop::sample::subsequence(Device::ALL.to_vec(), 0..=Device::ALL.len()), any::<bool>());
+    let devices = devices.prop_map(|(devices, optional)| {
+        devices.into_iter().map(|device| DeviceUse { device, optional }).collect::<Vec<_>>()
+    });
     let lists = (
         disks(),
         devices,

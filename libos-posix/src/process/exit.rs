@@ -91,6 +91,7 @@ fn finish(process: &Arc<Process>) {
     if signal::notify_parent(process, change, value) {
         bury(process);
     }
+    crate::terminal::screen::ended(process);
 }
 
 /// Gives back the program's memory, unless others use it: then the last of them does.

@@ -97,6 +97,23 @@ fn new_thread(request: &CloneRequest, frame: &TrapFrame) -> Result<u32> {
     start(request, thread)
 }
 
+/// Makes a process that is nobody's child, whose thread begins as `frame` says.
+///
+/// # Errors
+/// `EAGAIN`, `ENOMEM`.
+pub fn spawn_alone(frame: &TrapFrame) -> Result<()> {
+    let pid = table::new_id()?;
+    let space = AddressSpace::create()?;
+    let place = space.place();
+    let process = Process::alone(pid, space);
+    process.replace_context(crate::fs::Context::initial());
+    let thread = Thread::new(pid, process.clone(), place, frame, 0, ThreadSignals::default());
+    let thread = thread.inspect_err(|_| table::remove(pid))?;
+    process.state.lock().threads.push(thread.clone());
+    sched::spawn(thread);
+    Ok(())
+}
+
 fn make_thread(
     request: &CloneRequest,
     frame: &TrapFrame,

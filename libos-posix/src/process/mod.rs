@@ -1,7 +1,8 @@
 //! Processes: identity, family, groups and sessions, birth and death.
 //!
 //! Owns the process table. May use `memory`, `sched`, `signal`, `file` and `fs`. Invariant: a process is in the table from birth
-//! until its parent has waited for it, and every process but number 1 has a parent.
+//! until its parent has waited for it, and every process has a parent but number 1 and the shell of the
+//! machine's screen.
 mod credentials;
 mod exec;
 mod exit;
@@ -17,7 +18,7 @@ mod wait;
 pub use credentials::{Credentials, UNCHANGED};
 pub use exec::{execute, execute_strings};
 pub use exit::{age_ns, exit_group, exit_thread, set_exit_code, terminate};
-pub use fork::{CloneRequest, clone};
+pub use fork::{CloneRequest, clone, spawn_alone};
 pub use groups::is_orphaned;
 pub use image::Strings;
 pub use limits::{Limits, Resource};
@@ -37,6 +38,10 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use spin::Mutex;
+
+/// Instruction pointers of threads that have no program yet: the session's first, and that of the screen's shell.
+pub(crate) const SESSION: u64 = 0;
+pub(crate) const SCREEN_SHELL: u64 = 1;
 
 /// A process id.
 pub type ProcessId = u32;
@@ -273,14 +278,15 @@ impl core::ops::Deref for CurrentProcess {
 }
 
 impl Process {
-    /// Process 1, with memory but without a program, descriptors or a place in the tree.
+    /// A process that is nobody's child and leads its own session, with memory but without a program, descriptors or a place
+    /// in the tree.
     #[must_use]
-    pub fn first(space: AddressSpace) -> Arc<Self> {
+    pub fn alone(pid: ProcessId, space: AddressSpace) -> Arc<Self> {
         let state = State {
             parent: Weak::new(),
             children: Vec::new(),
-            group: 1,
-            session: 1,
+            group: pid,
+            session: pid,
             terminal: None,
             threads: Vec::new(),
             credentials: Credentials::default(),
@@ -294,10 +300,10 @@ impl Process {
             executing: None,
             holds_parent: false,
             parent_death_signal: 0,
-            reaps: true,
+            reaps: pid == 1,
         };
         let process = Arc::new(Self {
-            pid: 1,
+            pid,
             started_ns: kernel::now_ns(),
             parent_pid: AtomicU32::new(0),
             space: Mutex::new(Arc::new(space)),
@@ -318,10 +324,16 @@ impl Process {
 /// First steps of a new thread, before it enters its program as `frame` says.
 pub(crate) fn thread_begins(frame: &mut TrapFrame) {
     let me = current();
-    if frame.rip == 0 {
-        // The first thread has no program yet.
-        *frame = crate::session::boot();
-        return;
+    match frame.rip {
+        SESSION => {
+            *frame = crate::session::boot();
+            return;
+        }
+        SCREEN_SHELL => {
+            *frame = crate::terminal::screen::first_steps();
+            return;
+        }
+        _ => {}
     }
     let word = me.set_child_tid.swap(0, Ordering::Relaxed);
     if word != 0 {

@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 pub mod context;
+pub mod display;
 pub mod entry;
 pub mod frame_map;
 pub mod heap;
@@ -32,10 +33,13 @@ pub const HEAP_ADDRESS: u64 = serix_session::IMAGE_ADDRESS + 0x10_0000_0000;
 /// Where libOS stacks are.
 pub const STACKS_ADDRESS: u64 = serix_session::IMAGE_ADDRESS + 0x20_0000_0000;
 
+/// Where the framebuffer is, if the session has one.
+pub const DISPLAY_ADDRESS: u64 = serix_session::IMAGE_ADDRESS + 0x30_0000_0000;
+
 /// Calls `tell` with the return addresses of libOS code, from the frame pointer `frame` outwards.
 pub(crate) fn backtrace(mut frame: u64, mut tell: impl FnMut(u64)) {
     const DEPTH: usize = 24;
-    let stacks = STACKS_ADDRESS..serix_session::FRAME_MAP_ADDRESS;
+    let stacks = STACKS_ADDRESS..DISPLAY_ADDRESS;
     for _ in 0..DEPTH {
         if !stacks.contains(&frame) || !frame.is_multiple_of(8) {
             return;

@@ -52,7 +52,7 @@ extern "sysv64" fn main(start: *const SessionStart) -> ! {
             start.manifest_size as usize,
         )
     };
-    let thread = session::start(manifest, tokens, place);
+    let thread = session::start(manifest, tokens, &start.framebuffer, place);
     context::enter_first(&thread.context, &raw const *thread)
 }
 

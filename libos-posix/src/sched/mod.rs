@@ -133,6 +133,7 @@ pub fn slice_start() {
     me.start_clock(now);
     me.process.check_cpu_timers();
     look_out();
+    crate::terminal::screen::poll();
     yield_now();
 }
 
@@ -218,6 +219,7 @@ fn idle() {
     let end = kernel::now_ns();
     me.start_clock(end);
     IDLE_NS.fetch_add(end - start, Ordering::Relaxed);
+    crate::terminal::screen::poll();
 }
 
 /// Drops the thread that ended before this one ran: its stack is no longer in use.

@@ -8,10 +8,10 @@ use crate::memory::{AddressSpace, SessionFrames};
 use crate::process::{self, ExitStatus, Process, Strings, current_process};
 use crate::raw::context::Place;
 use crate::raw::entry::TrapFrame;
-use crate::raw::start;
+use crate::raw::{display, start};
 use crate::sched::{self, Thread};
 use crate::signal::ThreadSignals;
-use crate::terminal::console;
+use crate::terminal::{console, screen};
 use crate::{Errno, Result, fs, io};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -20,6 +20,7 @@ use linux_raw_sys::general::{AT_FDCWD, O_RDONLY, O_WRONLY};
 use serix_chroma::{Credentials, MountFlags, OpenFlags, ResolveFlags};
 use serix_link::{Cause, Stream};
 use serix_session::NamedToken;
+use serix_sys::abi::start::Framebuffer;
 use serix_sys::{Slot, call};
 use spin::Once;
 
@@ -53,7 +54,12 @@ pub fn disks() -> &'static [Disk] {
 }
 
 /// Makes process 1 and its thread, which goes on in [`boot`].
-pub fn start(manifest: &[u8], tokens: &[NamedToken], place: Place) -> Arc<Thread> {
+pub fn start(
+    manifest: &[u8],
+    tokens: &[NamedToken],
+    picture: &Framebuffer,
+    place: Place,
+) -> Arc<Thread> {
     let options = match Options::parse(manifest) {
         Ok(options) => options::set(options),
         Err(error) => panic!("manifest: {error}"),
@@ -63,13 +69,13 @@ pub fn start(manifest: &[u8], tokens: &[NamedToken], place: Place) -> Arc<Thread
     }
     DISKS.call_once(|| start::disks(tokens));
     crate::patch::start();
+    screen::adopt(display::canvas(tokens, picture), display::Keyboard::start(tokens));
     if options.trace {
         crate::syscall::set_tracing(true);
         start::retrace(place);
     }
-    let process = Process::first(AddressSpace::new(place));
-    // An instruction pointer of zero: there is no program yet.
-    let frame = TrapFrame::new(0, 0);
+    let process = Process::alone(1, AddressSpace::new(place));
+    let frame = TrapFrame::new(process::SESSION, 0);
     let thread = Thread::new(1, process.clone(), place, &frame, 0, ThreadSignals::default());
     let Ok(thread) = thread else { panic!("no memory for the first thread") };
     process.state.lock().threads.push(thread.clone());
@@ -134,10 +140,17 @@ fn start_files() -> core::result::Result<(), String> {
     Ok(())
 }
 
-/// Descriptors 0 to 2: the terminal at the other end of the link, the link's streams, or nothing.
+/// Descriptors 0 to 2: the terminal at the other end of the link, the link's streams, the machine's screen if there is no link, or
+/// nothing. A screen that is left over gets a shell.
 fn open_streams() -> core::result::Result<(), String> {
     let named = |errno: Errno| alloc::format!("standard streams: {}", errno.name());
+    let screen = screen::start();
     let terminal = if session_options().terminal { console::start() } else { None };
+    let alone = io::link().is_none();
+    if screen.is_some() && !alone {
+        screen::spawn_shell();
+    }
+    let terminal = terminal.or(screen.filter(|_| alone));
     let terminal = terminal.map(|terminal| console::open(&terminal)).transpose().map_err(named)?;
     for number in 0..3 {
         let description = match &terminal {
@@ -172,8 +185,12 @@ fn null_device(number: usize) -> Result<Arc<Description>> {
 
 /// Runs the first program, looked for in `PATH` if its name has no slash.
 fn run(options: &Options) -> Result<TrapFrame> {
+    let environment = match io::link() {
+        None => screen::with_kind(&options.environment),
+        Some(_) => options.environment.clone(),
+    };
     let strings =
-        || Strings { arguments: options.program.clone(), environment: options.environment.clone() };
+        || Strings { arguments: options.program.clone(), environment: environment.clone() };
     let name = &options.program[0];
     if name.contains(&b'/') {
         return process::execute_strings(AT_FDCWD, name.clone(), strings(), 0);

@@ -78,7 +78,7 @@ async fn ready(pipe: &Pipe, end: End, events: Events) {
 }
 
 /// Waits until something is true of a terminal.
-async fn until(terminal: &Terminal, condition: impl Fn(&State) -> bool) {
+pub(super) async fn until(terminal: &Terminal, condition: impl Fn(&State) -> bool) {
     poll_fn(|context| {
         let waker: &Waker = context.waker();
         match terminal.poll_for(waker, |state| condition(state).then_some(())) {

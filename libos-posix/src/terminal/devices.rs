@@ -1,5 +1,5 @@
 //! The terminals there are, their numbers and names: `/dev/tty`, `/dev/console`, `/dev/ptmx`, `/dev/pts`.
-use super::{Side, Terminal, session};
+use super::{Side, Terminal, screen, session};
 use crate::file::{Page, wait};
 use crate::fs::{Location, vfs};
 use crate::process::current_process;
@@ -22,6 +22,8 @@ use spin::{Mutex, Once};
 const CURRENT: DeviceNumber = DeviceNumber { major: 5, minor: 0 };
 /// The host's terminal.
 pub(super) const CONSOLE: DeviceNumber = DeviceNumber { major: 5, minor: 1 };
+/// The machine's own screen and keyboard.
+pub(super) const SCREEN: DeviceNumber = DeviceNumber { major: 4, minor: 1 };
 /// Makes a pair.
 const MULTIPLEXER: DeviceNumber = DeviceNumber { major: 5, minor: 2 };
 /// Programs' sides of pairs.
@@ -77,6 +79,7 @@ pub fn open(number: DeviceNumber, flags: u32) -> Option<Result<(Arc<Terminal>, S
     let found = match number {
         CURRENT => session::current_terminal().ok_or(Errno::ENXIO),
         CONSOLE => console().cloned().ok_or(Errno::ENXIO),
+        SCREEN => screen::terminal().cloned().ok_or(Errno::ENXIO),
         MULTIPLEXER => return Some(new_pair().map(|terminal| (terminal, Side::Master))),
         DeviceNumber { major: PAIR_MAJOR, minor } => {
             PAIRS.lock().get(&minor).cloned().ok_or(Errno::EIO)
@@ -87,7 +90,7 @@ pub fn open(number: DeviceNumber, flags: u32) -> Option<Result<(Arc<Terminal>, S
         check_open(&terminal)?;
         terminal.open();
         let may_read = flags & O_ACCMODE != O_WRONLY;
-        if flags & O_NOCTTY == 0 && may_read && number.major == PAIR_MAJOR {
+        if flags & O_NOCTTY == 0 && may_read && [PAIR_MAJOR, SCREEN.major].contains(&number.major) {
             terminal.acquire_if_free();
         }
         Ok((terminal, Side::Program))
@@ -111,6 +114,7 @@ fn check_open(terminal: &Terminal) -> Result<()> {
 pub(super) fn place_of(terminal: &Terminal) -> Result<Location> {
     let path = match terminal.device {
         CONSOLE => "/dev/console".into(),
+        SCREEN => "/dev/tty1".into(),
         DeviceNumber { minor, .. } => format!("/dev/pts/{minor}"),
     };
     let credentials = Credentials::root();
@@ -126,6 +130,7 @@ pub async fn install() -> VfsResult<()> {
     for (path, number, mode) in [
         (&b"/dev/tty"[..], CURRENT, 0o666),
         (b"/dev/console", CONSOLE, 0o620),
+        (b"/dev/tty1", SCREEN, 0o620),
         (b"/dev/ptmx", MULTIPLEXER, 0o666),
     ] {
         vfs().register_device(FileKind::CharDevice, number, Arc::new(NumberNode(number, 0)));

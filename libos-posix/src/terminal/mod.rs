@@ -11,6 +11,7 @@ pub mod control;
 pub mod devices;
 mod master;
 mod program;
+pub mod screen;
 pub mod session;
 mod size;
 mod state;

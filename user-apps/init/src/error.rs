@@ -105,7 +105,7 @@ impl fmt::Display for Reason {
             }
             Self::NoConsole(name) => write!(f, "this machine has no {name}"),
             Self::NoSuchDevice("framebuffer") => {
-                f.write_str("this machine has no framebuffer (under xtask: `--framebuffer`)")
+                f.write_str("this machine has no framebuffer (under xtask: `--display`)")
             }
             Self::NoSuchDevice(name) => write!(f, "this machine has no {name}"),
             Self::DeviceTaken(name) => write!(f, "device `{name}` is given away already"),

@@ -86,6 +86,10 @@ pub struct SessionPlan<'a> {
 /// Partition tables by device name, of the disks that a manifest names.
 pub type Tables = BTreeMap<String, (DiskDevice, Result<Table, GptError>)>;
 
+fn has_screen(session: &Session) -> bool {
+    session.devices.iter().any(|wanted| wanted.device == Device::Framebuffer)
+}
+
 /// The devices that a manifest names and the machine has.
 #[must_use]
 pub fn devices(manifest: &Manifest, inventory: &Inventory) -> Vec<(String, DiskDevice)> {
@@ -166,10 +170,13 @@ impl Planner<'_> {
         let disks = session.disks.iter().map(|disk| self.disk(disk)).collect::<Result<_, _>>()?;
         let mut devices = Vec::new();
         for device in &session.devices {
-            devices.extend(self.device(*device)?);
+            match self.device(device.device) {
+                Err(Reason::NoSuchDevice(_)) if device.optional => {}
+                parts => devices.extend(parts?),
+            }
         }
         let framebuffer = match self.inventory.framebuffer {
-            Some((.., picture)) if session.devices.contains(&Device::Framebuffer) => picture,
+            Some((.., picture)) if has_screen(session) => picture,
             _ => Framebuffer::default(),
         };
         let slices = self.slices(session.cores, session.slices)?;
@@ -226,7 +233,9 @@ impl Planner<'_> {
     }
 
     fn check_consoles(&self, session: &Session) -> Result<(), Reason> {
-        if session.console.link && self.inventory.link.is_none() {
+        // A machine with a screen needs no host.
+        let has_screen = has_screen(session) && self.inventory.framebuffer.is_some();
+        if session.console.link && self.inventory.link.is_none() && !has_screen {
             return Err(Reason::NoConsole("link to the host"));
         }
         if session.console.log && self.inventory.log.is_none() {

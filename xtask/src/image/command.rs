@@ -10,7 +10,7 @@ use super::boot_disk::{self, STAGE_PARTITION};
 use crate::machine::RunFolder;
 use crate::places::{Places, create_folder};
 use crate::report::{Progress, say};
-use crate::run::{Boot, Surroundings, System, Wanted, manifest, programs, root_image};
+use crate::run::{Boot, Screen, Surroundings, System, Wanted, manifest, programs, root_image};
 use crate::setup::{Limine, Policy, RustPart, Tool, ensure, ensure_rust, ensure_space};
 
 /// Tools, kernel, libOS, root image, image.
@@ -42,7 +42,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let limine = system.limine.as_deref().map(|folder| Limine::find(Some(folder))).transpose()?;
     tools(system, &places, &mut progress)?;
     let kind = std::env::var("TERM").ok();
-    let surroundings = Surroundings { terminal: system.program.is_empty(), kind, disks: &[] };
+    let (terminal, screen) = (system.program.is_empty(), Screen::IfThere);
+    let surroundings = Surroundings { terminal, kind, screen, disks: &[] };
     let manifest = manifest(system, &surroundings, &places)?;
     let folder = RunFolder::create(&places)?;
     let words = system.kernel_words();

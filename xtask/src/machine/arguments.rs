@@ -51,6 +51,28 @@ pub(crate) enum Start {
     Firmware(Option<PathBuf>),
 }
 
+/// `--display`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Display {
+    /// In a window of QEMU's
+    Window,
+    /// For VNC, at port 5900 of this host alone
+    Vnc,
+    /// Nowhere: for QEMU's monitor
+    Hidden,
+}
+
+impl Display {
+    const fn words(self) -> &'static str {
+        match self {
+            // Whichever this QEMU was built with.
+            Self::Window => "-name Serix",
+            Self::Vnc => "-display vnc=127.0.0.1:0",
+            Self::Hidden => "-display none",
+        }
+    }
+}
+
 /// All that a machine consists of.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
@@ -72,8 +94,8 @@ pub(crate) struct Machine {
     pub(crate) drives: Vec<Drive>,
     /// Its disks answer 100 requests and 200,000 bytes a second.
     pub(crate) slow_disks: bool,
-    /// It has a framebuffer.
-    pub(crate) framebuffer: bool,
+    /// Where its screen is shown, if it has one.
+    pub(crate) display: Option<Display>,
     /// Socket of QEMU's monitor, if somebody wants it.
     pub(crate) monitor: Option<PathBuf>,
 }
@@ -86,7 +108,8 @@ impl Machine {
     pub(crate) fn arguments(&self) -> Vec<OsString> {
         let mut all = Arguments::default();
         all.words(&format!("-M {}", self.board.name()));
-        all.words("-nodefaults -no-user-config -no-reboot -display none");
+        all.words("-nodefaults -no-user-config -no-reboot");
+        all.words(self.display.map_or("-display none", Display::words));
         all.monitor(self.monitor.as_deref());
         all.words(self.accelerator.words(self.cores));
         all.words(&format!("-m {}M -smp {}", self.memory / MIB, self.cores));
@@ -96,7 +119,7 @@ impl Machine {
         all.option("-chardev", &[b"pipe,id=link,path=", &escaped(&self.link)]);
         all.words("-device virtio-serial-pci,max_ports=1,disable-legacy=on");
         all.words("-device virtconsole,chardev=link,nr=0");
-        if self.framebuffer {
+        if self.display.is_some() {
             all.words("-device VGA");
         }
         for (index, drive) in self.drives.iter().enumerate() {
@@ -195,7 +218,7 @@ mod tests {
             link: "/a,b/link".into(),
             drives: vec![Drive { image: "/a,b/root.img".into(), throw_away: true }],
             slow_disks: false,
-            framebuffer: true,
+            display: Some(Display::Hidden),
             monitor: Some("/a,b/monitor".into()),
         };
         let line = command_line(OsStr::new("qemu"), &machine.arguments());

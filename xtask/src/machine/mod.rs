@@ -5,10 +5,12 @@ mod arguments;
 mod folder;
 pub(crate) mod launch;
 mod log;
+mod monitor;
 mod qemu;
 
 pub(crate) use accelerator::{Accelerator, Choice};
-pub(crate) use arguments::{Board, Drive, Machine, Start};
+pub(crate) use arguments::{Board, Display, Drive, Machine, Start};
 pub(crate) use folder::RunFolder;
 pub(crate) use log::{Follower, commit, find_line, session_text, write_header};
+pub(crate) use monitor::Monitor;
 pub(crate) use qemu::{End, Qemu, end_of};

@@ -3,29 +3,22 @@
 //! Kernel and libOS keep frame pointers, so a stack is a walk of pairs of words. The machine stands still
 //! meanwhile, and its virtual time with it.
 
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Child;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 use super::symbols::Symbols;
+use crate::machine::Monitor;
 
 /// How long the machine may take to open its monitor: builds come before.
 const START: Duration = Duration::from_secs(900);
-/// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(10);
-/// What ends an answer.
-const PROMPT: &str = "(qemu) ";
 /// Most frames of a stack.
 const DEPTH: usize = 40;
 
-/// A connection to the monitor.
-pub(super) struct Sampler {
-    stream: UnixStream,
-}
+/// Takes stacks through the monitor.
+pub(super) struct Sampler(Monitor);
 
 /// Where the machine was.
 #[derive(Clone, Debug)]
@@ -40,20 +33,7 @@ pub(super) struct Stack {
 impl Sampler {
     /// Waits for the machine's monitor.
     pub(super) fn connect(socket: &Path, run: &mut Child) -> Result<Self> {
-        let start = Instant::now();
-        while start.elapsed() < START {
-            if let Ok(stream) = UnixStream::connect(socket) {
-                stream.set_read_timeout(Some(ANSWER))?;
-                let mut sampler = Self { stream };
-                sampler.answer().context("QEMU's monitor is silent")?;
-                return Ok(sampler);
-            }
-            if let Some(status) = run.try_wait()? {
-                bail!("the run ended before its machine started ({status})");
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        bail!("no machine after {} s", START.as_secs())
+        Monitor::connect(socket, run, START).map(Self)
     }
 
     /// Takes a stack each `interval` from the libOS's start on, until there are `count` or the run is over.
@@ -80,10 +60,10 @@ impl Sampler {
 
     /// One stack; `None` while the machine has nothing to do.
     fn sample(&mut self) -> Result<Option<Stack>> {
-        self.ask("stop")?;
-        let registers = self.ask("info registers")?;
+        self.0.ask("stop")?;
+        let registers = self.0.ask("info registers")?;
         let stack = self.stack(&registers)?;
-        self.ask("cont")?;
+        self.0.ask("cont")?;
         let is_idle = registers.contains("HLT=1");
         Ok(stack.filter(|_| !is_idle))
     }
@@ -95,11 +75,13 @@ impl Sampler {
             return Ok(None);
         };
         let top = field(registers, "RSP=").unwrap_or_default();
-        let top =
-            pair(&self.ask(&format!("x/2gx {top:#x}"))?).map_or([0; 2], |(top, next)| [top, next]);
+        let top = pair(&self.0.ask(&format!("x/2gx {top:#x}"))?)
+            .map_or([0; 2], |(top, next)| [top, next]);
         let mut stack = vec![rip];
         while stack.len() < DEPTH && frame != 0 && frame.is_multiple_of(8) {
-            let Some((next, from)) = pair(&self.ask(&format!("x/2gx {frame:#x}"))?) else { break };
+            let Some((next, from)) = pair(&self.0.ask(&format!("x/2gx {frame:#x}"))?) else {
+                break;
+            };
             if from == 0 || next == frame {
                 break;
             }
@@ -108,26 +90,6 @@ impl Sampler {
             frame = next;
         }
         Ok(Some(Stack { addresses: stack, top }))
-    }
-
-    fn ask(&mut self, command: &str) -> Result<String> {
-        self.stream.write_all(command.as_bytes())?;
-        self.stream.write_all(b"\n")?;
-        self.answer()
-    }
-
-    fn answer(&mut self) -> Result<String> {
-        let mut bytes = Vec::new();
-        let mut part = [0; 4096];
-        while !bytes.ends_with(PROMPT.as_bytes()) {
-            match self.stream.read(&mut part) {
-                Ok(0) => bail!("QEMU closed its monitor"),
-                Ok(count) => bytes.extend_from_slice(&part[..count]),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 

@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
-use serix_manifest::{Access, Console, Disk, Manifest, Memory, Session};
+use serix_manifest::{Access, Console, Device, DeviceUse, Disk, Manifest, Memory, Session};
 
 use super::ensure_exists;
 use super::options::System;
@@ -31,8 +31,21 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) terminal: bool,
     /// The terminal's kind, where it is known.
     pub(crate) kind: Option<String>,
+    /// Whether the session gets screen and keyboard.
+    pub(crate) screen: Screen,
     /// Disks besides the first.
     pub(crate) disks: &'a [PathBuf],
+}
+
+/// Screen and keyboard of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Screen {
+    /// Not asked for.
+    None,
+    /// The machine has them.
+    There,
+    /// The machine is not known yet.
+    IfThere,
 }
 
 /// The manifest that the machine starts with.
@@ -71,6 +84,10 @@ fn made_up(options: &System, surroundings: &Surroundings<'_>, places: &Places) -
     let mut session = Session::new("main", LIBOS, Memory::Rest);
     session.console = Console { link: true, log: true };
     session.disks = disks(surroundings.disks)?;
+    if surroundings.screen != Screen::None {
+        let optional = surroundings.screen == Screen::IfThere;
+        session.devices = Device::ALL.map(|device| DeviceUse { device, optional }).to_vec();
+    }
     session.program = program(options, surroundings);
     session.env = environment(options, surroundings);
     // What `uname` tells. It is a word of the manifest, so that a commit builds nothing anew.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::image::Addition;
-use crate::machine::{Board, Choice};
+use crate::machine::{Board, Choice, Display};
 
 /// Runs a Linux program on Serix, in QEMU, with this command's own standard streams
 ///
@@ -39,12 +39,13 @@ pub(crate) struct Options {
     /// How the kernel is started
     #[arg(long, value_enum, default_value_t)]
     pub(super) boot: BootBy,
-    /// Give the machine a framebuffer; sessions get it by `device = framebuffer` in a manifest
-    #[arg(long)]
-    pub(super) framebuffer: bool,
     /// Let disks answer 100 requests and 200,000 bytes a second, for tests
     #[arg(long, hide = true)]
     pub(super) slow_disk: bool,
+    /// Give the machine a screen and a keyboard, and the session another shell there; a manifest's sessions get them by
+    /// `device = framebuffer` and `device = keyboard`
+    #[arg(long, value_enum, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "window")]
+    pub(super) display: Option<Display>,
     /// What executes the guest's instructions
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     pub(super) accel: Choice,

@@ -10,6 +10,7 @@ pub use cores::{CoreMain, release};
 use crate::address::{DIRECT_MAP, FrameNumber, PhysicalAddress};
 use crate::cpu::time::Reference;
 use crate::cpu::{features, trap};
+use crate::device::screen::Screen;
 use crate::device::serial;
 use crate::memory::frames::{Caching, FrameEntry, FrameTable};
 use crate::memory::{heap, kernel_map};
@@ -35,6 +36,17 @@ impl BootModule {
     #[must_use]
     pub fn frame_count(&self) -> u32 {
         self.size.div_ceil(PAGE_SIZE) as u32
+    }
+}
+
+impl BootInfo {
+    /// The framebuffer, for the kernel's text; `None` if there is none with room for it.
+    #[must_use]
+    pub fn screen(&self) -> Option<Screen> {
+        let first = self.frames.devices().first()?.first;
+        // SAFETY: 1. The first device is the framebuffer, which the loader described, where no memory is. 2. Whoever still has the
+        // boot information has not started ring 3.
+        unsafe { Screen::new(first, self.framebuffer.as_ref()?) }
     }
 }
 

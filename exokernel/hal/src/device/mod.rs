@@ -7,6 +7,7 @@ pub mod pci;
 pub mod port;
 pub mod ring;
 pub mod runs;
+pub mod screen;
 pub mod serial;
 pub mod stream;
 pub mod virtio;

@@ -4,7 +4,7 @@ mod first_domain;
 use crate::capability::DEVICE_SHIFT;
 use crate::cpu::SLICE_NS;
 use crate::cpu::core::Core;
-use crate::debug::{log_line, symbols};
+use crate::debug::{log, log_line, symbols};
 use crate::disk::{Devices, Queue};
 use crate::domain::{MAX_DOMAINS, Resources};
 use crate::interrupt;
@@ -37,6 +37,9 @@ const OBJECTS: core::ops::RangeInclusive<u32> = 64..=MAX_DOMAINS;
 pub(crate) fn main() -> ! {
     let mut boot = serix_hal::boot::take();
     symbols::init(boot.kernel_file);
+    if let Some(screen) = boot.screen() {
+        log::show_on(screen);
+    }
     log_line!(
         "Serix {}: {} cores, command line {:?}",
         env!("CARGO_PKG_VERSION"),

@@ -1,23 +1,40 @@
-//! The kernel log on the serial line.
+//! The kernel log on the serial line, and the kernel's own part of it on the screen.
 //!
 //! Whose a line is, is told by its start: the kernel's begin with `kernel: `, those of other domains than the first with the domain's id and
 //! `| `. Invariant: ring 3 cannot begin a line any other way, nor move the cursor of a terminal that shows the log.
 use core::fmt::{Arguments, Result, Write};
 use core::sync::atomic::{AtomicU32, Ordering};
 use serix_core::DomainId;
+use serix_hal::device::screen::Screen;
 use serix_hal::device::serial;
 use spin::Mutex;
 
-struct Serial;
+/// The kernel's own lines go to the serial line, and to the screen as long as ring 3 has not got that.
+struct Log {
+    screen: Option<Screen>,
+}
 
-impl Write for Serial {
+impl Write for Log {
     fn write_str(&mut self, text: &str) -> Result {
         serial::write(text.as_bytes());
+        if let Some(screen) = &mut self.screen {
+            screen.write(text);
+        }
         Ok(())
     }
 }
 
-static LOG: Mutex<Serial> = Mutex::new(Serial);
+static LOG: Mutex<Log> = Mutex::new(Log { screen: None });
+
+/// Shows lines on the screen too, from now on.
+pub(crate) fn show_on(screen: Screen) {
+    LOG.lock().screen = Some(screen);
+}
+
+/// Ring 3 draws on the screen from now on.
+pub(crate) fn leave_screen() {
+    LOG.lock().screen = None;
+}
 
 /// Whose line is not ended yet: [`NOBODY`], or a domain's id.
 static OPEN: AtomicU32 = AtomicU32::new(NOBODY);
@@ -67,5 +84,8 @@ fn harmless(byte: u8) -> u8 {
 /// Writes while the kernel ends, when the lock may be held by whoever panicked.
 pub(crate) fn last_words(arguments: Arguments) {
     end_line();
-    let _ = writeln!(Serial, "kernel: {arguments}");
+    match LOG.try_lock() {
+        Some(mut log) => drop(writeln!(log, "kernel: {arguments}")),
+        None => drop(writeln!(Log { screen: None }, "kernel: {arguments}")),
+    }
 }

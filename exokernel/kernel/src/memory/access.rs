@@ -1,5 +1,6 @@
 //! Using bound memory: map, unmap, protect, copy. No policy: the libOS names frame and page.
 use crate::capability::Found;
+use crate::debug::log;
 use crate::domain::{Domain, Resources};
 use crate::kernel::Kernel;
 use serix_abi::Error;
@@ -187,6 +188,7 @@ impl Kernel {
         let count = resources.owned(owner, first, here(range.address, range.count))?;
         let leaf = resources.leaf_for(root, domain, range.address)?;
         let flags = flags.with(limits);
+        log::leave_screen();
         Ok(leaf.map_device(&mut resources.frames, range.address, first, count, flags))
     }
 

@@ -12,6 +12,7 @@ mod machine;
 mod paths;
 mod power_loss;
 mod programs;
+mod screen;
 mod stdio;
 mod terminal;
 mod tracing;
@@ -25,6 +26,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Test> {
     let rows = [
         stdio::TESTS,
         terminal::TESTS,
+        screen::TESTS,
         machine::TESTS,
         boot::TESTS,
         files::TESTS,

@@ -87,7 +87,7 @@ pub(in super::super) fn fuzz(bench: &Bench, cores: u32, length: Length) -> Resul
 
 /// Device frames, lines and ports; and a machine without what the manifest names says so.
 fn devices(bench: Bench) -> Result<()> {
-    native_on(&bench, &["--framebuffer"], "devices", 31)?;
+    native_on(&bench, &["--display=hidden"], "devices", 31)?;
     let manifest = bench.source("exokernel/tests/manifests/devices.manifest");
     let manifest = manifest.to_str().context("a path in UTF-8")?;
     let ran = bench.run(&["--manifest", manifest], &[], b"")?;
