@@ -84,7 +84,9 @@ pub const fn of(call: Call) -> &'static [Argument] {
         Call::EnvironmentCreate => &[OWN_OR_DOMAIN, TOP_SLOT],
         Call::EnvironmentDestroy => &[ENVIRONMENT],
         Call::DispatcherCreate => &[ENVIRONMENT, Read(104)],
-        Call::DomainCreate => &[OPTIONAL_EVENT, Any],
+        Call::DomainCreate => {
+            &[OPTIONAL_EVENT, Any, Number(&[1 << 32, 1 << 63, u64::MAX], BadArgument)]
+        }
         Call::DomainDestroy | Call::DomainStatus => &[DOMAIN],
         Call::Fund => {
             &[OWN_OR_DOMAIN, FRAMES, TOO_FAR, Number(&[0, 1 << 52, u64::MAX], BadArgument)]

@@ -208,6 +208,7 @@ impl Arguments {
             "writable" | "number" => self.random.below(3),
             "bits" | "mask" => 1 << self.random.below(64),
             "deadline" | "status" => 0,
+            "share" => self.random.of(&[0, 0, 1, 16, 1 << 20]),
             _ if self.random.below(2) == 0 => self.fitting(name),
             _ => self.slot(),
         }

@@ -141,7 +141,7 @@ fn scheduler(bench: Bench) -> Result<()> {
     let ran = bench.run(&["--icount", "--manifest", manifest], &[], b"")?;
     ran.expect("", 0)?;
     let is_told = |line: &&str| line.starts_with("SHARES slices ") || line.starts_with("WAIT ");
-    ran.log.lines().filter(is_told).for_each(|line| println!("        {line}"));
+    ran.said().filter(is_told).for_each(|line| println!("        {line}"));
     ensure!(
         lines(&ran, "PASS scheduler: ") == 4 && lines(&ran, "FAIL ") == 0,
         "{ran}\n{}",

@@ -24,7 +24,7 @@ fn call_lengths(bench: Bench) -> Result<()> {
     let manifest = manifest.to_str().context("a path in UTF-8")?;
     let ran = bench.run(&["--icount", "--manifest", manifest], &[], b"")?;
     ran.expect("", 0)?;
-    let lines = ran.log.lines().filter_map(|line| line.strip_prefix("CALL "));
+    let lines = ran.said().filter_map(|line| line.strip_prefix("CALL "));
     let counted: Vec<&str> = lines.collect();
     ensure!(counted.len() > 40, "few calls\n{ran}");
     let file = bench.source("exokernel/abi/tests/reference/lengths.txt");
@@ -83,7 +83,7 @@ fn histograms(bench: Bench) -> Result<()> {
     let ran = bench.run(&[kept[0], kept[1], "--manifest", manifest], &[], b"")?;
     ran.expect("", 0)?;
     let passed = "PASS basics: histograms_count_what_was_asked_for";
-    ensure!(ran.log.lines().any(|line| line == passed), "{ran}\n{}", ran.log);
+    ensure!(ran.said().any(|line| line == passed), "{ran}\n{}", ran.log);
     let text = std::fs::read_to_string(bench.source("exokernel/tests/manifests/cores.manifest"))?;
     let only = bench.file("cores.manifest");
     std::fs::write(&only, format!("{text}option = only=shoot\n"))?;
@@ -91,7 +91,7 @@ fn histograms(bench: Bench) -> Result<()> {
     let ran = bench.run(&[kept[0], kept[1], "--smp", "4", "--manifest", only], &[], b"")?;
     ran.expect("", 0)?;
     let passed = "PASS shooting: shootdowns_were_counted_if_asked";
-    ensure!(ran.log.lines().any(|line| line == passed), "{ran}\n{}", ran.log);
+    ensure!(ran.said().any(|line| line == passed), "{ran}\n{}", ran.log);
     let script = "true | true; grep -E '^(ticks|MapRange|upcall|switch) ' /proc/serix/counters";
     let ran = bench.script(&kept, script)?;
     ran.expect_status(0)?;
