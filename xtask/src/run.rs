@@ -144,7 +144,7 @@ fn start(
     root: Option<&Root>,
     limine: Option<&Limine>,
     folder: &RunFolder,
-    drives: &mut Vec<Drive>,
+    drives: &mut [Drive],
 ) -> Result<Start> {
     if !options.boot.needs_image() {
         return Ok(Start::Kernel { loader: boot.loader, modules: boot.modules });

@@ -15,7 +15,7 @@ pub(super) const TESTS: &[Test] = &[
 ];
 
 /// For the machine's start, and for anything to be shown.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(100);
 
 const PROMPT: &str = "root@serix:~#";
 
