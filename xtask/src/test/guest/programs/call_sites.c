@@ -32,7 +32,7 @@ __asm__(
     /* long early(int times): the long instruction is not the last one, and is jumped behind. */
     GLOBAL(early)
     "xor %r9d, %r9d\nmov $77, %r8d\n1: mov %r8d, %edx\ninc %r9d\nxor %esi, %esi\nmov %r9d, %r10d\nor $-1, %rdi\nxor %eax, %eax\n"
-    "syscall\nadd $8, %eax\ncmp %r9d, %edx\njne 1b\nlea (%r9,%rax), %rax\nret\n" END(early) GAP
+    "syscall\nadd $8, %rax\ncmp %r9d, %edx\njne 1b\nlea (%r9,%rax), %rax\nret\n" END(early) GAP
     /* long canary(int number): how many of 16 words in the red zone are whole after the call. */
     GLOBAL(canary)
     "mov %edi, %r9d\n"
