@@ -124,7 +124,11 @@ fn prepare(
     let root =
         if needs_root(options, &manifest) { Some(root(options, places, progress)?) } else { None };
     progress.stage("machine");
-    let accelerator = Accelerator::choose(options.accel, options.icount, &qemu_path, &boot.loader)?;
+    let accelerator = if options.marked {
+        Accelerator::Marked
+    } else {
+        Accelerator::choose(options.accel, options.icount, &qemu_path, &boot.loader)?
+    };
     let mut drives = drives(options, root.as_ref());
     let start = start(options, boot, root.as_ref(), limine.as_ref(), &folder, &mut drives)?;
     let machine = Machine {
@@ -141,6 +145,7 @@ fn prepare(
         display: options.display,
         disk_bus,
         monitor: options.monitor.clone(),
+        plugin: options.plugin.clone(),
     };
     let arguments = machine.arguments();
     write_header(log, places, &version, &qemu_path, &arguments)?;

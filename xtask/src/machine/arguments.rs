@@ -144,6 +144,8 @@ pub(crate) struct Machine {
     pub(crate) disk_bus: DiskBus,
     /// Socket of QEMU's monitor, if somebody wants it.
     pub(crate) monitor: Option<PathBuf>,
+    /// A plugin of QEMU's and its options.
+    pub(crate) plugin: Option<OsString>,
 }
 
 /// Bytes of a request that QEMU's `-m` understands.
@@ -159,6 +161,9 @@ impl Machine {
         all.words(self.display.map_or("-display none", Display::words));
         all.monitor(self.monitor.as_deref());
         all.words(self.accelerator.words(self.cores));
+        if let Some(plugin) = &self.plugin {
+            all.option("-plugin", &[plugin.as_bytes()]);
+        }
         all.words(&format!("-m {}M -smp {}", self.memory / MIB, self.cores));
         all.words("-device isa-debug-exit,iobase=0xf4,iosize=0x04");
         all.option("-chardev", &[b"file,id=log,append=on,path=", &escaped(&self.log)]);
@@ -322,6 +327,7 @@ mod tests {
             slow_disks: false,
             display: Some(Display::Hidden),
             monitor: Some("/a,b/monitor".into()),
+            plugin: Some("/a/marks.so,out=/a/b".into()),
         };
         let line = command_line(OsStr::new("qemu"), &machine.arguments());
         assert!(line.contains("-kernel /a,b/loader"), "a whole argument: {line}");
@@ -330,6 +336,7 @@ mod tests {
         assert!(line.contains("snapshot=on,file=/a,,b/root.img -device virtio-blk-pci"), "{line}");
         assert!(line.contains("-device VGA"), "{line}");
         assert!(line.contains("-icount shift=0,sleep=off -seed 1"), "{line}");
+        assert!(line.contains(" -plugin /a/marks.so,out=/a/b "), "{line}");
         assert!(line.contains("-m 64M -smp 1") && line.contains("-M pc "), "{line}");
         assert!(line.contains("path=/a,,b/monitor -mon chardev=monitor"), "{line}");
     }

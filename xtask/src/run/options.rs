@@ -82,6 +82,12 @@ pub(crate) struct Options {
     /// Open QEMU's monitor at this socket, for `profile`
     #[arg(long, value_name = "SOCKET", hide = true)]
     pub(super) monitor: Option<PathBuf>,
+    /// The processor that figures beside Linux are taken on, for `bench`
+    #[arg(long, conflicts_with_all = ["icount", "accel"], hide = true)]
+    pub(super) marked: bool,
+    /// Give QEMU this plugin, for `bench`
+    #[arg(long, value_name = "FILE,OPTIONS", hide = true)]
+    pub(super) plugin: Option<OsString>,
 }
 
 /// `--boot`.
