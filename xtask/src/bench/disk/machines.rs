@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(1800);
 /// Bytes of the disk that tells Linux what to do.
 const SCRIPT_SIZE: usize = 1 << 16;
 /// What runs on both, in the root of the image.
-const SCRIPT: &str = "mkdir work && bin/file_rates work cold && sync && \
+const SCRIPT: &str = "mkdir work && bin/file_rates work \"$PWD/cold\" && sync && \
     cd work && ../bin/file_rates mark 1 && tar xf ../tree.tar && ../bin/file_rates mark 30 && sync && \
     ../bin/file_rates mark 1 && rm -r tree && ../bin/file_rates mark 31";
 /// No mitigations and no zeroing twice, which Serix has not either.
