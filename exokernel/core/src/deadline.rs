@@ -28,6 +28,8 @@ pub struct NoSuchId;
 pub struct Deadlines<'a> {
     slots: &'a mut [DeadlineSlot],
     count: usize,
+    /// That of the first slot, or `u64::MAX`.
+    earliest_ns: u64,
 }
 
 impl<'a> Deadlines<'a> {
@@ -35,7 +37,7 @@ impl<'a> Deadlines<'a> {
     #[must_use]
     pub fn new(slots: &'a mut [DeadlineSlot]) -> Self {
         slots.fill(DeadlineSlot::EMPTY);
-        Self { slots, count: 0 }
+        Self { slots, count: 0, earliest_ns: u64::MAX }
     }
 
     /// How many ids have a deadline.
@@ -51,9 +53,24 @@ impl<'a> Deadlines<'a> {
     }
 
     /// The earliest deadline and its id.
+    #[inline(always)]
     #[must_use]
     pub fn peek(&self) -> Option<(u64, u32)> {
         self.slots[..self.count].first().map(|slot| (slot.deadline_ns, slot.id))
+    }
+
+    /// The earliest deadline; `u64::MAX` if there is none.
+    #[inline(always)]
+    #[must_use]
+    pub fn earliest_ns(&self) -> u64 {
+        self.earliest_ns
+    }
+
+    /// Whether `id` has a deadline.
+    #[inline(always)]
+    #[must_use]
+    pub fn has(&self, id: u32) -> bool {
+        self.count > 0 && self.position(id).is_some()
     }
 
     /// Sets the deadline of `id`, in place of one that it had. In time logarithmic in the number of deadlines, as
@@ -70,6 +87,7 @@ impl<'a> Deadlines<'a> {
         self.count += 1;
         self.put(last, deadline_ns, id);
         self.rise(last);
+        self.note_earliest();
         Ok(())
     }
 
@@ -84,7 +102,12 @@ impl<'a> Deadlines<'a> {
             self.rise(position);
             self.sink(position);
         }
+        self.note_earliest();
         true
+    }
+
+    fn note_earliest(&mut self) {
+        self.earliest_ns = self.peek().map_or(u64::MAX, |(deadline_ns, _)| deadline_ns);
     }
 
     /// Removes the earliest deadline that is not later than `now_ns`, and names its id.
@@ -93,6 +116,7 @@ impl<'a> Deadlines<'a> {
         (deadline_ns <= now_ns && self.remove(id)).then_some(id)
     }
 
+    #[inline(always)]
     fn position(&self, id: u32) -> Option<usize> {
         let position = self.slots.get(id as usize)?.position;
         (position != NOWHERE).then_some(position as usize)

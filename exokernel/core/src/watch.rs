@@ -94,6 +94,7 @@ impl Watch {
     }
 
     /// Clears and answers the bits of `mask` that are set; zero if none is.
+    #[inline(always)]
     pub fn poll(&mut self, mask: u64) -> u64 {
         let ready = self.bits & mask;
         self.bits &= !ready;
@@ -101,6 +102,7 @@ impl Watch {
     }
 
     /// Waits for a bit of `mask`.
+    #[inline(always)]
     pub fn wait(&mut self, store: &mut impl WaiterStore, id: WaiterId, mask: u64) -> Wait {
         let last = self.last;
         let Some(waiter) = store.waiter_mut(id).filter(|waiter| !waiter.queued && mask != 0) else {
@@ -138,7 +140,7 @@ impl Watch {
     }
 
     /// The first half of [`Self::signal`]: sets `bits`. Where to begin with [`Self::next_woken`].
-    #[inline]
+    #[inline(always)]
     pub fn set(&mut self, bits: u64) -> WaiterId {
         self.bits |= bits;
         self.first
@@ -146,7 +148,7 @@ impl Watch {
 
     /// The second half of [`Self::signal`], one waiter at a time: the next from `at` on, with its bits. Nothing else may change
     /// the queue meanwhile.
-    #[inline]
+    #[inline(always)]
     pub fn next_woken(
         &mut self,
         store: &mut impl WaiterStore,
@@ -165,6 +167,40 @@ impl Watch {
         }
     }
 
+    /// The waiter, if there is exactly one.
+    #[inline(always)]
+    #[must_use]
+    pub fn only_waiter(&self) -> Option<WaiterId> {
+        (self.waiters == 1).then_some(self.first)
+    }
+
+    /// As [`Self::signal`], of an event whose only waiter is at hand: the bits that it is woken with.
+    #[inline(always)]
+    pub fn signal_only(&mut self, waiter: &mut Waiter, bits: u64) -> Option<u64> {
+        debug_assert!(self.waiters == 1 && waiter.queued, "the only waiter");
+        self.bits |= bits;
+        let ready = self.bits & waiter.mask;
+        if ready == 0 {
+            return None;
+        }
+        *waiter = Waiter::IDLE;
+        *self = Self { bits: self.bits & !ready, ..Self::new() };
+        Some(ready)
+    }
+
+    /// As [`Self::wait`], for a waiter at hand, of an event that nobody waits for and that has none of the bits; false if the
+    /// waiter waits elsewhere.
+    #[inline(always)]
+    pub fn wait_first(&mut self, waiter: &mut Waiter, id: WaiterId, mask: u64) -> bool {
+        debug_assert!(self.waiters == 0 && self.bits & mask == 0, "nobody waits");
+        if waiter.queued {
+            return false;
+        }
+        *waiter = Waiter { mask, next: WaiterId::NONE, previous: WaiterId::NONE, queued: true };
+        (self.first, self.last, self.waiters) = (id, id, 1);
+        true
+    }
+
     /// Takes a waiter that gives up (deadline, end) out of the queue; whether it was in it. It must be this event's.
     pub fn cancel(&mut self, store: &mut impl WaiterStore, id: WaiterId) -> bool {
         let queued = store.waiter_mut(id).is_some_and(|waiter| waiter.queued);
@@ -181,6 +217,7 @@ impl Watch {
         Some(id)
     }
 
+    #[inline(always)]
     fn unlink(&mut self, store: &mut impl WaiterStore, id: WaiterId) {
         let Some(waiter) = store.waiter_mut(id) else { return };
         let Waiter { next, previous, .. } = core::mem::replace(waiter, Waiter::IDLE);
@@ -193,5 +230,41 @@ impl Watch {
             None => self.last = previous,
         }
         self.waiters -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Wait, Waiter, WaiterId, WaiterStore, Watch};
+
+    impl WaiterStore for Vec<Waiter> {
+        fn waiter_mut(&mut self, id: WaiterId) -> Option<&mut Waiter> {
+            self.get_mut(id.0 as usize)
+        }
+    }
+
+    /// The short ways do what the general ones do.
+    #[test]
+    fn one_waiter_at_hand_is_as_one_in_the_store() {
+        for (mask, bits, before) in [(1, 1, 0), (1, 2, 0), (6, 3, 0), (4, 12, 3), (1 << 63, 0, 1)] {
+            let mut general = (Watch::new(), vec![Waiter::IDLE]);
+            let mut short = (Watch::new(), Waiter::IDLE);
+            general.0.set(before);
+            short.0.set(before);
+            assert_eq!(general.0.wait(&mut general.1, WaiterId(0), mask), Wait::Blocked);
+            assert!(short.0.wait_first(&mut short.1, WaiterId(0), mask));
+            assert!(
+                !Watch::new().wait_first(&mut short.1, WaiterId(0), mask),
+                "it waits elsewhere"
+            );
+            assert_eq!(short.0.only_waiter(), Some(WaiterId(0)));
+            let mut woken = None;
+            general.0.signal(&mut general.1, bits, |_, ready| woken = Some(ready));
+            assert_eq!(short.0.signal_only(&mut short.1, bits), woken, "{mask:#x} {bits:#x}");
+            assert_eq!(short.0.bits(), general.0.bits());
+            assert_eq!(short.0.waiters(), general.0.waiters());
+            assert_eq!(short.1.is_queued(), general.1[0].is_queued());
+            assert_eq!(short.0.only_waiter(), woken.is_none().then_some(WaiterId(0)));
+        }
     }
 }

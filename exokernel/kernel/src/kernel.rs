@@ -1,5 +1,5 @@
 //! The kernel's state, whole, under one lock.
-use crate::cpu::core::Core;
+use crate::cpu::core::{Core, Cores};
 use crate::cpu::dispatcher::Dispatcher;
 use crate::disk::Devices;
 use crate::disk::ring::Ring;
@@ -15,13 +15,14 @@ use alloc::vec::Vec;
 use serix_core::deadline::Deadlines;
 use serix_core::grant::GrantTree;
 use serix_core::seal::Sealer;
+use serix_hal::cpu::trap::GateEntry;
 use serix_hal::cpu::{local, tlb, trap};
 use serix_hal::memory::info::SharedInfo;
 use spin::RelaxStrategy;
 use spin::mutex::ticket::{TicketMutex, TicketMutexGuard};
 
 /// How a native call that succeeded ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Outcome {
     /// It returns a value to its caller.
     Value(u64),
@@ -29,6 +30,10 @@ pub(crate) enum Outcome {
     Switch,
     /// This dispatcher goes on in the caller's slice.
     Enter(u32),
+    /// A server was entered, to be called through this gate with the caller's words and this badge.
+    Call { gate: GateEntry, badge: u64 },
+    /// A client was entered, to go on with the caller's words as the reply to its call.
+    Reply,
 }
 
 /// What the command line asks for.
@@ -64,8 +69,7 @@ pub(crate) struct Kernel {
     /// Interrupt lines that ring 3 may have, by vector.
     pub(crate) lines: Vec<Line>,
     pub(crate) deadlines: Deadlines<'static>,
-    /// The cores, by number.
-    pub(crate) cores: Vec<Core>,
+    pub(crate) cores: Cores,
     pub(crate) info: SharedInfo,
     pub(crate) check: Check,
     /// Words of the command line.
@@ -140,12 +144,32 @@ pub(crate) fn lock() -> Locked {
 }
 
 /// Leaves the kernel for a dispatcher that goes on in the slice of the one that called.
-pub(crate) fn run_in_slice(mut kernel: Locked, next: u32) -> ! {
-    if kernel.enter_in_slice(next) {
-        drop(kernel);
-        trap::resume();
-    }
-    run(kernel)
+#[inline(always)]
+pub(crate) fn run_in_slice(mut kernel: Locked, core: usize, next: u32) -> ! {
+    kernel.enter_in_slice(core, next);
+    drop(kernel);
+    trap::resume();
+}
+
+/// Leaves the kernel into a gate.
+#[inline(always)]
+pub(crate) fn call(
+    mut kernel: Locked,
+    core: usize,
+    gate: GateEntry,
+    badge: u64,
+    words: [u64; 4],
+) -> ! {
+    kernel.note_deadline(core);
+    drop(kernel);
+    trap::enter_gate(gate, badge, words)
+}
+
+/// Leaves the kernel back from a gate.
+#[inline(always)]
+pub(crate) fn reply(kernel: Locked, words: [u64; 4]) -> ! {
+    drop(kernel);
+    trap::leave_gate(words)
 }
 
 /// Leaves the kernel for whoever should run; waits for an interrupt while nobody should.

@@ -55,12 +55,38 @@ impl<T> Table<T> {
 
     /// Indices come from bindings and other objects, never from ring 3, so they need no mask against speculation.
     #[inline(always)]
-    pub(crate) fn get(&self, index: u32) -> Option<&FrameBox<T>> {
-        self.entries.get(index as usize)?.as_ref()
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        Some(self.entries.get(index as usize)?.as_ref()?)
     }
 
     #[inline(always)]
-    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut FrameBox<T>> {
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        Some(self.entries.get_mut(index as usize)?.as_mut()?)
+    }
+
+    /// Two objects at once; `None` if one is not there, or they are the same.
+    #[inline(always)]
+    pub(crate) fn pair_mut(&mut self, one: u32, other: u32) -> Option<(&mut T, &mut T)> {
+        let both = self.entries.get_disjoint_mut([one as usize, other as usize]).ok()?;
+        let [one, other] = both;
+        Some((one.as_mut()?, other.as_mut()?))
+    }
+
+    /// An object's box.
+    #[inline(always)]
+    pub(crate) fn box_mut(&mut self, index: u32) -> Option<&mut FrameBox<T>> {
         self.entries.get_mut(index as usize)?.as_mut()
+    }
+
+    /// A box, and another object if it is there; `None` if they are the same.
+    #[inline(always)]
+    pub(crate) fn box_and_other(
+        &mut self,
+        index: u32,
+        other: u32,
+    ) -> Option<(&mut FrameBox<T>, Option<&mut T>)> {
+        let both = self.entries.get_disjoint_mut([index as usize, other as usize]).ok()?;
+        let [one, other] = both;
+        Some((one.as_mut()?, other.as_mut().map(|other| &mut **other)))
     }
 }

@@ -19,10 +19,7 @@ const MARGIN: Duration = Duration::from_secs(30);
 const SHOWN: usize = 3000;
 
 /// The surroundings of one test.
-#[derive(Clone)]
 pub(super) struct Bench {
-    /// Options of every run in the guest.
-    machine: &'static [&'static str],
     folder: PathBuf,
     binaries: PathBuf,
     xtask: PathBuf,
@@ -55,13 +52,7 @@ impl Bench {
         create_folder(&folder)?;
         let xtask = this_program()?;
         let source = places.source.clone();
-        let binaries = binaries.to_owned();
-        Ok(Self { machine: &[], folder, binaries, xtask, source, limit, long: None })
-    }
-
-    /// All runs on another machine.
-    pub(super) fn on(self, machine: &'static [&'static str]) -> Self {
-        Self { machine, ..self }
+        Ok(Self { folder, binaries: binaries.to_owned(), xtask, source, limit, long: None })
     }
 
     /// For a long run, if that is asked for.
@@ -120,7 +111,7 @@ impl Bench {
     /// `xtask run OPTIONS -- PROGRAM`, not started.
     pub(super) fn command(&self, options: &[&str], program: &[&str]) -> Command {
         let mut command = self.xtask("run");
-        command.arg("--log").arg(self.file("kernel.log")).args(self.machine).args(options);
+        command.arg("--log").arg(self.file("kernel.log")).args(options);
         if !options.contains(&"--timeout") {
             command.args(["--timeout", &self.limit.as_secs().to_string()]);
         }
@@ -142,9 +133,16 @@ impl Bench {
         self.finish(command, b"")
     }
 
-    /// `xtask bench`: all path lengths against their budgets.
+    /// `xtask bench`: all path lengths against their budgets, and those against the parent commit's if it is at hand.
     pub(super) fn measure(&self) -> Result<Ran> {
-        self.finish(self.xtask("bench"), b"")
+        let mut command = self.xtask("bench");
+        let mut git = Command::new("git");
+        git.arg("-C").arg(&self.source).args(["rev-parse", "--verify", "--quiet", "HEAD^"]);
+        // A checkout without history, or none of git at all, has no parent to compare with.
+        if git.output().is_ok_and(|parent| parent.status.success()) {
+            command.args(["--since", "HEAD^"]);
+        }
+        self.finish(command, b"")
     }
 
     /// `xtask profile`: a flame graph.

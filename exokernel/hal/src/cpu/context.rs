@@ -15,7 +15,7 @@ use crate::memory::frames::FrameTable;
 /// Room for extended state: x87, SSE, AVX and AVX-512 need 2,696 bytes.
 pub const XSAVE_ROOM: usize = 2752;
 /// Flags that an entry begins with: IF, and the bit that is always set.
-const ENTRY_FLAGS: u64 = 0x202;
+pub(crate) const ENTRY_FLAGS: u64 = 0x202;
 
 /// The kernel was entered by an exception or interrupt, or the context is new: all registers matter. Zero says that
 /// it was entered by a native call: only callee-saved registers do.
@@ -228,27 +228,15 @@ impl Context {
     }
 
     /// What a native call that switched away answers when the dispatcher runs again.
+    #[inline(always)]
     pub fn set_reply(&mut self, status: u64, value: u64) {
         self.registers.rax = status;
         self.registers.rdx = value;
     }
 
-    /// Prepares the context for a call of a gate: entry, stack, badge and message in registers, the others clear.
-    pub fn enter_gate(&mut self, entry: u64, stack: u64, badge: u64, words: [u64; 4]) {
-        self.registers = Registers {
-            rip: entry,
-            rsp: stack,
-            rdi: badge,
-            rsi: words[0],
-            rdx: words[1],
-            rcx: words[2],
-            r8: words[3],
-            cs: USER_CODE_SELECTOR,
-            ss: USER_DATA_SELECTOR,
-            rflags: ENTRY_FLAGS,
-            ..Registers::default()
-        };
-        self.kind = KIND_TRAP;
+    /// Prepares the context for a call of a gate, which is entered with extended state in its initial state.
+    #[inline(always)]
+    pub fn enter_gate(&mut self) {
         self.extended_saved = false;
     }
 
@@ -343,15 +331,6 @@ impl Context {
 
     /// Keeps live extended state and segment bases of the dispatcher that ran on this core.
     pub fn save_live_state(&mut self) {
-        self.save_bases();
-        if self.kind == KIND_TRAP {
-            super::extended::save(&mut self.xsave);
-            self.extended_saved = true;
-        }
-    }
-
-    fn save_bases(&mut self) {
-        let (fs, gs): (u64, u64);
         // SAFETY: FSGSBASE is on; user GS is in the kernel GS base now, so SWAPGS brings it in reach for one read.
         // Interrupts are off, and an NMI in between finds its core by its stack.
         unsafe {
@@ -360,35 +339,53 @@ impl Context {
                 "swapgs",
                 "rdgsbase {gs}",
                 "swapgs",
-                fs = out(reg) fs,
-                gs = out(reg) gs,
+                fs = out(reg) self.fs_base,
+                gs = out(reg) self.gs_base,
                 options(nomem, nostack, preserves_flags)
             );
         }
-        self.fs_base = fs;
-        self.gs_base = gs;
+        self.save_extended();
     }
 
-    /// Loads segment bases and extended state for running this context on this core.
-    pub(crate) fn load_state(&mut self) {
+    #[inline(always)]
+    fn save_extended(&mut self) {
+        if self.kind == KIND_TRAP {
+            super::extended::save(&mut self.xsave);
+            self.extended_saved = true;
+        }
+    }
+
+    /// Loads segment bases and extended state for running this context on this core, and saves those of the one that ran before.
+    #[inline(always)]
+    pub(crate) fn load_state(&mut self, last: Option<&mut Self>) {
+        let (fs, gs): (u64, u64);
         // Selectors start null: what another environment loaded is not this one's to see.
         // SAFETY: FSGSBASE is on; both values were read from the same registers or checked to be in the user half. Loading GS may
-        // clear its base, hence between the two SWAPGS.
+        // clear its base, hence between the two SWAPGS, which bring user GS in reach. Interrupts are off, and an NMI in
+        // between finds its core by its stack.
         unsafe {
             core::arch::asm!(
+                "rdfsbase {old_fs}",
                 "mov ds, {null:e}",
                 "mov es, {null:e}",
                 "mov fs, {null:e}",
                 "wrfsbase {fs}",
                 "swapgs",
+                "rdgsbase {old_gs}",
                 "mov gs, {null:e}",
                 "wrgsbase {gs}",
                 "swapgs",
                 null = in(reg) 0,
                 fs = in(reg) self.fs_base,
                 gs = in(reg) self.gs_base,
+                old_fs = out(reg) fs,
+                old_gs = out(reg) gs,
                 options(nomem, nostack, preserves_flags)
             );
+        }
+        if let Some(last) = last {
+            (last.fs_base, last.gs_base) = (fs, gs);
+            last.save_extended();
         }
         if self.extended_saved {
             super::extended::restore(&self.xsave);

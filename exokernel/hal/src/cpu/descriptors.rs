@@ -87,10 +87,10 @@ fn tables(core: usize) -> *mut Tables {
     unsafe { TABLES.0.get().cast::<Tables>().add(core) }
 }
 
-/// Where the CPU pushes its frame when user code is interrupted.
-pub(crate) fn set_interrupt_stack(core: usize, top: u64) {
-    // SAFETY: this core's own task state; the field is 4-byte aligned, hence the unaligned store.
-    unsafe { (&raw mut (*tables(core)).task.rsp[0]).write_unaligned(top) };
+/// Where a core's task state says where the CPU pushes its frame when user code is interrupted.
+pub(crate) fn interrupt_stack(core: usize) -> *mut u64 {
+    // SAFETY: the element exists; no reference is made.
+    unsafe { &raw mut (*tables(core)).task.rsp[0] }
 }
 
 /// Fills the interrupt table from the addresses of the entry stubs. Vector 3 and 4 may be raised by user instructions.

@@ -12,7 +12,7 @@ use serix_abi::dispatcher::offset as page;
 global_asm!(
     r"
 .text
-.global serix_syscall_entry, serix_closed_entry, serix_resume, serix_stubs
+.global serix_syscall_entry, serix_closed_entry, serix_resume, serix_stubs, serix_enter_gate, serix_leave_gate
 
 .balign 64
 serix_syscall_entry:
@@ -155,6 +155,45 @@ serix_resume:
     swapgs
     sysretq
 
+// Into a gate: badge and words are in rdi, rsi, rdx, rcx and r8 already; r9 is the entry, r10 the stack. No other register
+// has anything of the caller.
+serix_enter_gate:
+    push {USER_DATA}
+    push r10
+    push {ENTRY_FLAGS}
+    push {USER_CODE}
+    push r9
+    xor eax, eax
+    xor ebx, ebx
+    xor ebp, ebp
+    xor r9d, r9d
+    xor r10d, r10d
+    xor r11d, r11d
+    xor r12d, r12d
+    xor r13d, r13d
+    xor r14d, r14d
+    xor r15d, r15d
+    swapgs
+    iretq
+
+// Back from a gate, to the native call that called it: the reply's words are in rdx, rdi, rsi and r8 already.
+serix_leave_gate:
+    mov rcx, gs:[{CONTEXT}]
+    xor eax, eax
+    xor r9d, r9d
+    xor r10d, r10d
+    mov rbx, [rcx + {RBX}]
+    mov rbp, [rcx + {RBP}]
+    mov r12, [rcx + {R12}]
+    mov r13, [rcx + {R13}]
+    mov r14, [rcx + {R14}]
+    mov r15, [rcx + {R15}]
+    mov r11, [rcx + {RFLAGS}]
+    mov rsp, [rcx + {RSP}]
+    mov rcx, [rcx + {RIP}]
+    swapgs
+    sysretq
+
 // NMI, #DB, #MC, #DF come on stacks of their own. From user code: move the frame to the context, go on as any trap.
 serix_trap_ist:
     test byte ptr [rsp + 24], 3
@@ -234,6 +273,9 @@ serix_stubs:
 .endr
 ",
     kernel_trap = sym super::trap::kernel_trap,
+    USER_CODE = const serix_abi::layout::USER_CODE_SELECTOR,
+    USER_DATA = const serix_abi::layout::USER_DATA_SELECTOR,
+    ENTRY_FLAGS = const super::context::ENTRY_FLAGS,
     NATIVE_TAG = const NATIVE_TAG,
     CONTEXT = const core_block::CONTEXT,
     STACK = const core_block::STACK,

@@ -8,6 +8,7 @@ use super::local::{CoreBlock, block};
 use super::time::ticks;
 use super::trap::{NATIVE_HANDLERS, NATIVES, NativeHandler, Reply, TrapHandler, serix_resume};
 use crate::memory::info;
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, Ordering};
 use serix_abi::info::row;
 
@@ -17,6 +18,9 @@ static ON: AtomicBool = AtomicBool::new(false);
 pub(super) struct Stay {
     natives: Option<&'static [NativeHandler; NATIVE_HANDLERS]>,
     trap: Option<TrapHandler>,
+    /// The ways out into a gate and back.
+    enter_gate: u64,
+    leave_gate: u64,
     /// Its row, and the tick when it began; zero while there is none.
     row: usize,
     since: u64,
@@ -25,7 +29,8 @@ pub(super) struct Stay {
 }
 
 impl Stay {
-    pub(super) const NONE: Self = Self { natives: None, trap: None, row: 0, since: 0, from: 0 };
+    pub(super) const NONE: Self =
+        Self { natives: None, trap: None, enter_gate: 0, leave_gate: 0, row: 0, since: 0, from: 0 };
 }
 
 /// Lets all cores whose handlers are installed from now on keep histograms.
@@ -48,6 +53,9 @@ pub(super) fn interpose(
         .for_each(|place| place.store(timed_native as *const () as usize, Ordering::Relaxed));
     block.trap = timed_trap as *const () as u64;
     block.resume = timed_resume as *const () as u64;
+    (block.stay.enter_gate, block.stay.leave_gate) = (block.enter_gate, block.leave_gate);
+    block.enter_gate = timed_enter_gate as *const () as u64;
+    block.leave_gate = timed_leave_gate as *const () as u64;
 }
 
 /// Adds a duration to a row, if histograms are kept.
@@ -110,3 +118,30 @@ extern "sysv64" fn timed_resume() -> ! {
     // SAFETY: whoever jumped here meant to go there.
     unsafe { serix_resume() }
 }
+
+extern "sysv64" fn end_at_gate() {
+    end(false);
+}
+
+/// A way out that is timed: all registers that carry something are kept.
+macro_rules! timed_gate {
+    ($name:ident, $way:ident) => {
+        #[unsafe(naked)]
+        extern "sysv64" fn $name() {
+            core::arch::naked_asm!(
+                "push rdi", "push rsi", "push rdx", "push rcx", "push r8", "push r9", "push r10",
+                "mov rbx, rsp",
+                "and rsp, -16",
+                "call {end}",
+                "mov rsp, rbx",
+                "pop r10", "pop r9", "pop r8", "pop rcx", "pop rdx", "pop rsi", "pop rdi",
+                "jmp gs:[{way}]",
+                end = sym end_at_gate,
+                way = const offset_of!(CoreBlock, stay) + offset_of!(Stay, $way),
+            )
+        }
+    };
+}
+
+timed_gate!(timed_enter_gate, enter_gate);
+timed_gate!(timed_leave_gate, leave_gate);

@@ -19,6 +19,8 @@ pub(crate) struct CoreBlock {
     pub(crate) context: u64,
     /// Top of the kernel stack, 16-byte aligned.
     pub(crate) stack: u64,
+    /// Where the task state has the stack for interrupts of user code: unaligned.
+    interrupt_stack: u64,
     /// One word for entry code.
     scratch: u64,
     /// Foreign calls reflected.
@@ -28,6 +30,9 @@ pub(crate) struct CoreBlock {
     /// The kernel's handlers.
     pub(crate) trap: u64,
     pub(crate) no_foreign: u64,
+    /// The ways out into a gate and back.
+    pub(crate) enter_gate: u64,
+    pub(crate) leave_gate: u64,
     /// The way out after a switch.
     pub(crate) resume: u64,
     /// What histograms know of the core.
@@ -42,6 +47,8 @@ pub(crate) mod offsets {
     pub(crate) const FOREIGN_CALLS: usize = offset_of!(CoreBlock, foreign_calls);
     pub(crate) const TRAP: usize = offset_of!(CoreBlock, trap);
     pub(crate) const NO_FOREIGN: usize = offset_of!(CoreBlock, no_foreign);
+    pub(crate) const ENTER_GATE: usize = offset_of!(CoreBlock, enter_gate);
+    pub(crate) const LEAVE_GATE: usize = offset_of!(CoreBlock, leave_gate);
     pub(crate) const RESUME: usize = offset_of!(CoreBlock, resume);
 }
 
@@ -55,11 +62,14 @@ static BLOCKS: Blocks = Blocks(UnsafeCell::new(
             this: 0,
             context: 0,
             stack: 0,
+            interrupt_stack: 0,
             scratch: 0,
             foreign_calls: 0,
             number: 0,
             trap: 0,
             no_foreign: 0,
+            enter_gate: 0,
+            leave_gate: 0,
             resume: 0,
             stay: Stay::NONE,
         }
@@ -77,6 +87,7 @@ pub(crate) unsafe fn install(core: usize, stack: u64) {
     block.this = core::ptr::from_ref(block) as u64;
     block.stack = stack;
     block.number = core as u64;
+    block.interrupt_stack = super::descriptors::interrupt_stack(core) as u64;
     // SAFETY: both registers exist on every x86-64 CPU; GS is not used before this.
     unsafe {
         write_msr(msr::GS_BASE, block.this);
@@ -117,21 +128,24 @@ pub(crate) fn take_foreign_calls() -> u64 {
     core::mem::take(&mut block().foreign_calls)
 }
 
-/// Makes `context` the one that user code of this core runs in: entry code stores registers there from now on.
+/// Makes `context` the one that user code of this core runs in: entry code stores registers there from now on. What
+/// `last` has live on this core is saved.
 ///
 /// # Safety
 /// The context stays where it is until another is made current on this core or [`clear_current`] is called; its
 /// `root` is a top table whose kernel half is the kernel's.
-pub(crate) unsafe fn set_current(context: &mut Context) {
+#[inline(always)]
+pub(crate) unsafe fn set_current(context: &mut Context, last: Option<&mut Context>) {
     let block = block();
     block.context = core::ptr::from_mut(context) as u64;
-    super::descriptors::set_interrupt_stack(
-        block.number as usize,
-        block.context + super::context::offsets::REGISTERS_END as u64,
-    );
-    // SAFETY: the caller says that the root is an environment's.
-    unsafe { super::tlb::load(context.root, true) };
-    context.load_state();
+    let top = block.context + super::context::offsets::REGISTERS_END as u64;
+    // SAFETY: 1. This core's own task state; the field is 4-byte aligned, hence the unaligned store. 2. The caller says that
+    // the root is an environment's.
+    unsafe {
+        (block.interrupt_stack as *mut u64).write_unaligned(top);
+        super::tlb::load(block.number as usize, context.root, true);
+    }
+    context.load_state(last);
 }
 
 /// Leaves the current context, for another to be made current: entry code has none until then.
@@ -145,7 +159,7 @@ pub fn clear_current() {
     block.context = 0;
     let root: FrameNumber = crate::memory::kernel_map::kernel_root();
     // SAFETY: the kernel's own top table.
-    unsafe { super::tlb::load(root.start().0, false) };
+    unsafe { super::tlb::load(block.number as usize, root.start().0, false) };
 }
 
 /// Whether a core's current context lies in an address range.

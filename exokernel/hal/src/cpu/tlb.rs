@@ -31,15 +31,16 @@ pub(crate) fn set_cores(cores: usize) {
     CORES.store(cores, Ordering::SeqCst);
 }
 
-/// Loads a top table on this core, unless it is loaded.
+/// Loads a top table on this core, whose number is `core`, unless it is loaded.
 ///
 /// # Safety
 /// Its kernel half is the kernel's. `user` says that its lower half is not empty.
-pub(super) unsafe fn load(root: u64, user: bool) {
+#[inline(always)]
+pub(super) unsafe fn load(core: usize, root: u64, user: bool) {
     if read_cr3() == root {
         return;
     }
-    ROOTS[core_number()].store(if user { root } else { 0 }, Ordering::Relaxed);
+    ROOTS[core].store(if user { root } else { 0 }, Ordering::Relaxed);
     // SAFETY: the caller's promise.
     unsafe { write_cr3(root) };
 }

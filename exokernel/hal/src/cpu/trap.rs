@@ -1,9 +1,11 @@
 //! Handlers: what the kernel plugs into the entry code.
 use super::context::{Context, Registers};
+use super::local::offsets;
 use super::registers::{msr, write_msr};
 use super::time::ticks;
 use super::{descriptors, histogram, local};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use serix_abi::layout::USER_END;
 
 /// The reply to a native call: rax and rdx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ unsafe extern "C" {
     fn serix_closed_entry();
     fn serix_stubs();
     pub(super) fn serix_resume() -> !;
+    fn serix_enter_gate();
+    fn serix_leave_gate();
 }
 
 /// Sets this core's handlers and opens SYSCALL.
@@ -53,6 +57,8 @@ pub fn install(
     block.trap = trap as usize as u64;
     block.no_foreign = no_foreign as usize as u64;
     block.resume = serix_resume as *const () as u64;
+    block.enter_gate = serix_enter_gate as *const () as u64;
+    block.leave_gate = serix_leave_gate as *const () as u64;
     histogram::interpose(block, natives, trap);
     IDLE_INTERRUPT.store(idle_interrupt as usize, Ordering::Relaxed);
     // SYSRET: cs = base + 16 = 0x33, ss = base + 8 = 0x2b; SYSCALL: cs = 0x10, ss = 0x18.
@@ -81,6 +87,61 @@ pub fn resume() -> ! {
     // SAFETY: `set_current` made a context current, whose registers are valid for ring 3: they came from ring 3 or were
     // checked. The stack is not needed any more: handlers keep nothing on it across a switch. `install` set the pointer.
     unsafe { core::arch::asm!("call gs:[{}]", const local::offsets::RESUME, options(noreturn)) }
+}
+
+/// Where a gate is entered: addresses of the user half.
+#[derive(Clone, Copy, Debug)]
+pub struct GateEntry {
+    entry: u64,
+    stack: u64,
+}
+
+impl GateEntry {
+    /// `None` if an address is not in the user half.
+    #[must_use]
+    pub fn new(entry: u64, stack: u64) -> Option<Self> {
+        (entry < USER_END && stack < USER_END).then_some(Self { entry, stack })
+    }
+}
+
+/// Leaves to a gate of the current context, with badge and message. The kernel stack is forgotten.
+#[inline(always)]
+pub fn enter_gate(gate: GateEntry, badge: u64, words: [u64; 4]) -> ! {
+    assert!(local::block().context != 0, "no context to enter");
+    // SAFETY: 1. A context is current; whatever it held before, it goes on at the gate, which was checked to be in the user
+    // half. 2. As for `resume`, nothing on the stack is needed.
+    unsafe {
+        core::arch::asm!(
+            "jmp gs:[{}]",
+            const offsets::ENTER_GATE,
+            in("rdi") badge,
+            in("rsi") words[0],
+            in("rdx") words[1],
+            in("rcx") words[2],
+            in("r8") words[3],
+            in("r9") gate.entry,
+            in("r10") gate.stack,
+            options(noreturn)
+        );
+    }
+}
+
+/// Leaves to the current context, which called a gate, with the reply's words. The kernel stack is forgotten.
+#[inline(always)]
+pub fn leave_gate(words: [u64; 4]) -> ! {
+    assert!(local::block().context != 0, "no context to resume");
+    // SAFETY: as for `resume`; registers that a call keeps were saved when it came.
+    unsafe {
+        core::arch::asm!(
+            "jmp gs:[{}]",
+            const offsets::LEAVE_GATE,
+            in("rdx") words[0],
+            in("rdi") words[1],
+            in("rsi") words[2],
+            in("r8") words[3],
+            options(noreturn)
+        );
+    }
 }
 
 /// Ticks of the TSC that all cores together have waited.

@@ -1,10 +1,11 @@
 //! virtio-blk (virtio 1.2, 5.2): requests in flight, data straight to and from ring 3's frames.
 use super::runs::Runs;
-use super::virtio::{Features, Found, KernelHal, acknowledge, open, route_interrupts};
+use super::virtio::{Features, Found, KernelHal, open, route_interrupts};
 use crate::memory::frames::FrameTable;
 use alloc::boxed::Box;
 use virtio_drivers::queue::VirtQueue;
-use virtio_drivers::transport::{DeviceStatus, SomeTransport, Transport};
+use virtio_drivers::transport::pci::PciTransport;
+use virtio_drivers::transport::{DeviceStatus, Transport};
 
 const QUEUE_SIZE: usize = 256;
 /// Requests in flight: each takes up to six descriptors.
@@ -46,7 +47,7 @@ pub struct BlockDevice {
     found: Found,
     vector: u8,
     apic_id: u32,
-    transport: SomeTransport<'static>,
+    transport: PciTransport,
     queue: VirtQueue<KernelHal, QUEUE_SIZE>,
     envelopes: Box<[Envelope; REQUESTS]>,
     requests: [Option<Request>; REQUESTS],
@@ -69,7 +70,7 @@ pub struct Completed {
 
 /// Brings the device from whatever state it is in to running, with an empty queue: its features, and the queue.
 fn bring_up(
-    transport: &mut SomeTransport<'static>,
+    transport: &mut PciTransport,
     found: &Found,
     vector: u8,
     apic_id: u32,
@@ -200,7 +201,6 @@ impl BlockDevice {
 
     /// Takes one ended request.
     pub fn complete(&mut self, frames: &mut FrameTable) -> Option<Completed> {
-        acknowledge(&mut self.transport);
         let token = self.queue.peek_used()?;
         let slot = self
             .requests

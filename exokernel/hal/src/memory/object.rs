@@ -52,13 +52,15 @@ impl<T: 'static> FrameBox<T> {
 }
 
 impl<T: AsMut<Context> + 'static> FrameBox<T> {
-    /// Makes the context in this box the one that user code of this core runs in.
-    pub fn make_current(&mut self) {
+    /// Makes the context in this box the one that user code of this core runs in. `last` is the one that it ran in until now:
+    /// what that has live is saved.
+    #[inline(always)]
+    pub fn make_current(&mut self, last: Option<&mut Context>) {
         let context: &mut Context = (**self).as_mut();
         // SAFETY: 1. The context stays in its claimed frame until `into_frame`, which refuses while it is current; a box
         // that is dropped keeps its frame claimed for ever. 2. Its root was a `Root`'s frame, and `Root::free` refuses
         // one that is in use.
-        unsafe { local::set_current(context) };
+        unsafe { local::set_current(context, last) };
     }
 }
 

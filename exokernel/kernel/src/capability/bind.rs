@@ -181,7 +181,7 @@ impl Resources {
         if self.domains.get(domain).ok_or(Error::Dead)?.table.is_full() {
             self.grow_table(domain)?;
         }
-        let Domain { table, slots, .. } = &mut **self.domains.get_mut(domain).ok_or(Error::Dead)?;
+        let Domain { table, slots, .. } = self.domains.get_mut(domain).ok_or(Error::Dead)?;
         table.insert(slots, binding).ok_or(Error::TableFull)
     }
 
@@ -197,7 +197,7 @@ impl Resources {
 
     /// Empties a slot, whatever it holds.
     pub(crate) fn clear_slot(&mut self, domain: u32, slot: u32) -> Result<Binding, Error> {
-        let Domain { table, slots, .. } = &mut **self.domains.get_mut(domain).ok_or(Error::Dead)?;
+        let Domain { table, slots, .. } = self.domains.get_mut(domain).ok_or(Error::Dead)?;
         table.remove(slots, slot).ok_or(Error::BadSlot)
     }
 

@@ -46,6 +46,9 @@ impl Kernel {
         if live && deadline > time::now_ns() && !self.ask(binding.node, deadline, answer) {
             return Err(Error::Busy);
         }
+        if self.help_revocation(caller, binding.node) {
+            return Err(Error::Again);
+        }
         let revocation = self.revocation_of(caller, binding.node, binding.generation);
         let Some(mut revocation) = revocation else {
             // Already gone, with whatever it was made of.
@@ -63,6 +66,22 @@ impl Kernel {
                 Err(error)
             }
         }
+    }
+
+    /// Goes on with the revocation of another node that the domain has under way; false if there is none. Two that took turns and
+    /// began anew each time would never end.
+    fn help_revocation(&mut self, domain: u32, node: NodeId) -> bool {
+        let under_way = self.resources.domains.get_mut(domain).map(|domain| &mut domain.revocation);
+        let Some(mut other) =
+            under_way.and_then(|under_way| under_way.take_if(|it| it.node != node))
+        else {
+            return false;
+        };
+        let is_there = self.resources.node(other.node).is_some_and(|it| it.made() == other.made);
+        if is_there && self.revoke_step(&mut other.cursor, Some(domain)) == Ok(false) {
+            self.keep_revocation(domain, other);
+        }
+        is_there
     }
 
     /// Asks the holder of a node to let go of it; whether it did.
@@ -107,8 +126,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// The revocation of a node that a domain has under way, or a new one; `None` if the node is gone. Each domain has one: two
-    /// of the same domain at once take turns, and each begins anew where the other left its mark.
+    /// The revocation of a node that a domain has under way, or a new one; `None` if the node is gone. Each domain has one.
     pub(super) fn revocation_of(
         &mut self,
         domain: u32,

@@ -1,6 +1,6 @@
 //! Dispatchers: virtual CPUs of environments.
 use crate::kernel::Kernel;
-use crate::memory::environment::MAX_DISPATCHERS;
+use crate::object::Table;
 use serix_abi::Error;
 use serix_abi::dispatcher::DispatcherParameters;
 use serix_abi::token::{Kind, Rights};
@@ -74,6 +74,27 @@ impl Dispatcher {
 impl AsMut<Context> for Dispatcher {
     fn as_mut(&mut self) -> &mut Context {
         &mut self.context
+    }
+}
+
+impl Table<Dispatcher> {
+    /// Makes a dispatcher the one that user code of this core runs in, after `last`, which keeps what it has live. The
+    /// dispatcher, and the state of the one before.
+    #[inline(always)]
+    pub(crate) fn switch(
+        &mut self,
+        last: Option<u32>,
+        next: u32,
+    ) -> Option<(&mut Dispatcher, Option<State>)> {
+        let Some(last) = last else {
+            let next = self.box_mut(next)?;
+            next.make_current(None);
+            return Some((next, None));
+        };
+        let (next, last) = self.box_and_other(next, last)?;
+        let state = last.as_ref().map(|last| last.state);
+        next.make_current(last.map(|last| &mut last.context));
+        Some((next, state))
     }
 }
 
@@ -182,12 +203,7 @@ impl Kernel {
 
     /// A dispatcher by its number in the environment.
     pub(crate) fn dispatcher_of(&self, environment: u32, number: u64) -> Result<u32, Error> {
-        let space = self.live_environment(environment)?;
-        let number = usize::try_from(number).map_err(|_| Error::BadArgument)?;
-        if number >= MAX_DISPATCHERS {
-            return Err(Error::BadArgument);
-        }
-        space.dispatchers[number].ok_or(Error::BadArgument)
+        self.environments.get(environment).ok_or(Error::Dead)?.dispatcher(number)
     }
 
     /// Lets a parked dispatcher run on any core where its domain has slices.

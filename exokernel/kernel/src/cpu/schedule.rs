@@ -3,9 +3,9 @@
 //! A dispatcher is current on one core at most. A domain's other dispatchers that can run queue in the domain, for the first
 //! of its cores that has nobody current.
 use super::core::Caller;
-use super::dispatcher::State;
+use super::dispatcher::{Dispatcher, State};
 use crate::capability::DEVICE_SHIFT;
-use crate::domain;
+use crate::domain::{self, Domain};
 use crate::kernel::Kernel;
 use serix_abi::Error;
 use serix_abi::dispatcher::reason;
@@ -14,6 +14,35 @@ use serix_core::extent::Extent;
 use serix_core::slices::SliceVector;
 use serix_hal::cpu::apic::{self, RESCHEDULE_VECTOR};
 use serix_hal::cpu::{local, time};
+
+/// What became of a dispatcher that was woken.
+pub(crate) enum Woken {
+    /// Its domain has ended.
+    Not,
+    /// Its domain's current one on a core.
+    Current { core: usize },
+    /// In its domain's queue, behind another, for these cores.
+    Queued { behind: Option<u32>, cores: u32 },
+}
+
+/// Makes a dispatcher current where it was last, or lets it queue for any core of its domain.
+#[inline(always)]
+pub(crate) fn wake_in(dispatcher: &mut Dispatcher, index: u32, owner: &mut Domain) -> Woken {
+    let core = dispatcher.core;
+    if !owner.runs() {
+        return Woken::Not;
+    }
+    if owner.current[core].is_none() && owner.may_run_on(core) {
+        dispatcher.state = State::Current;
+        owner.current[core] = Some(index);
+        return Woken::Current { core };
+    }
+    let behind = owner.ready.map(|(_, last)| last);
+    owner.ready = Some((owner.ready.map_or(index, |(first, _)| first), index));
+    (dispatcher.previous, dispatcher.next) = (behind, None);
+    dispatcher.state = State::Ready;
+    Woken::Queued { behind, cores: owner.cores }
+}
 
 impl Kernel {
     /// Makes a dispatcher the one that gets its domain's slices on a core, unless the domain has ended.
@@ -31,18 +60,32 @@ impl Kernel {
     /// has nothing else to do is told.
     pub(crate) fn wake(&mut self, index: u32) {
         let index = self.wake_head(index);
-        let Some(dispatcher) = self.dispatchers.get(index) else { return };
-        let (domain, core) = (dispatcher.domain, dispatcher.core);
-        let Some(owner) = self.resources.domains.get(domain) else { return };
-        if owner.state != domain::State::Running {
-            return;
-        }
-        if owner.current[core].is_none() && owner.may_run_on(core) {
-            self.make_current(index, core);
-            self.kick_if_idle(core);
-        } else {
-            self.enqueue(index, domain);
-            self.kick_idle_core_of(domain);
+        self.wake_alone(index);
+    }
+
+    /// As [`Self::wake`], of one that serves nobody.
+    #[inline(always)]
+    pub(crate) fn wake_alone(&mut self, index: u32) {
+        let Some(dispatcher) = self.dispatchers.get_mut(index) else { return };
+        let Some(owner) = self.resources.domains.get_mut(dispatcher.domain) else { return };
+        let woken = wake_in(dispatcher, index, owner);
+        self.woke(index, woken);
+    }
+
+    /// Tells whoever has to know that one was woken.
+    #[inline(always)]
+    pub(crate) fn woke(&mut self, index: u32, woken: Woken) {
+        match woken {
+            Woken::Not => {}
+            Woken::Current { core } => {
+                self.kick_if_idle(core);
+            }
+            Woken::Queued { behind, cores } => {
+                if let Some(last) = behind.and_then(|last| self.dispatchers.get_mut(last)) {
+                    last.next = Some(index);
+                }
+                self.kick_idle_core(cores);
+            }
         }
     }
 
@@ -76,6 +119,7 @@ impl Kernel {
     }
 
     /// Tells a core that idles to look again.
+    #[inline(always)]
     fn kick_if_idle(&mut self, core: usize) -> bool {
         let idle = core != local::core_number() && self.cores[core].idle;
         if idle {
@@ -87,10 +131,15 @@ impl Kernel {
 
     /// Tells one idle core on which a domain has slices that there is work.
     fn kick_idle_core_of(&mut self, domain: u32) {
-        let Some(cores) = self.resources.domains.get(domain).map(|owner| owner.cores) else {
-            return;
-        };
-        let mut left = cores;
+        if let Some(owner) = self.resources.domains.get(domain) {
+            self.kick_idle_core(owner.cores);
+        }
+    }
+
+    /// Tells one idle core of these, a bit each, that there is work.
+    #[inline(always)]
+    fn kick_idle_core(&mut self, cores: u32) {
+        let mut left = cores & !(1 << local::core_number());
         while left != 0 {
             let core = left.trailing_zeros() as usize;
             if self.kick_if_idle(core) {
@@ -166,42 +215,84 @@ impl Kernel {
         }
     }
 
+    /// As [`Self::stop_running`] for waiting, of one that serves nobody: who of its domain goes on in the slice, if that is known.
+    #[inline(always)]
+    pub(crate) fn wait_alone(&mut self, caller: Caller) -> Option<u32> {
+        let (index, domain, core) = (caller.dispatcher, caller.domain, caller.core as usize);
+        let here = self.cores[core].owner == domain;
+        let owner = self.resources.domains.get_mut(domain)?;
+        if owner.current[core] != Some(index) {
+            // It lost its client, and runs in a slice where another is current.
+            return None;
+        }
+        owner.current[core] = None;
+        let (first, last) = owner.ready.filter(|_| owner.state == domain::State::Running)?;
+        let next = self.dispatchers.get_mut(first)?;
+        let behind = next.next.take();
+        (next.state, next.core) = (State::Current, core);
+        let goes_on = here && next.callee.is_none();
+        owner.current[core] = Some(first);
+        owner.ready = behind.map(|behind| (behind, last));
+        if let Some(behind) = behind.and_then(|behind| self.dispatchers.get_mut(behind)) {
+            behind.previous = None;
+        }
+        goes_on.then_some(first)
+    }
+
     /// Whether a core has a dispatcher's context loaded.
     pub(crate) fn core_of(&self, index: u32) -> Option<usize> {
         self.cores.iter().position(|core| core.running == Some(index))
     }
 
-    /// Gives the rest of the slice to a dispatcher of the same domain that does not wait and runs on no other core.
-    pub(crate) fn yield_to(&mut self, target: u32) -> Result<(), Error> {
-        let this = local::core_number();
-        let running = self.core().running.ok_or(Error::Dead)?;
-        if target == running {
-            return Ok(());
-        }
-        if self.dispatchers.get(running).is_some_and(|running| running.client.is_some()) {
+    /// Gives the rest of the slice to a dispatcher of the caller's domain that does not wait and runs on no other core. The caller
+    /// is answered when it runs again.
+    #[inline(always)]
+    pub(crate) fn yield_to(&mut self, caller: Caller, target: u32) -> Result<(), Error> {
+        let this = caller.core as usize;
+        let Some((running, next)) = self.dispatchers.pair_mut(caller.dispatcher, target) else {
+            return if target == caller.dispatcher { Ok(()) } else { Err(Error::Dead) };
+        };
+        if running.client.is_some() || next.callee.is_some() {
             return Err(Error::Busy);
         }
+        if next.state != State::Parked {
+            return self.yield_to_other(caller, target);
+        }
+        let owner = self.resources.domains.get_mut(caller.domain).ok_or(Error::Dead)?;
+        running.state = State::Parked;
+        running.context.set_reply(0, 0);
+        (next.state, next.core) = (State::Current, this);
+        owner.current[this] = Some(target);
+        Ok(())
+    }
+
+    /// As [`Self::yield_to`], to one that is not parked.
+    #[inline(never)]
+    fn yield_to_other(&mut self, caller: Caller, target: u32) -> Result<(), Error> {
+        self.take_from_elsewhere(target)?;
+        if let Some(running) = self.dispatchers.get_mut(caller.dispatcher) {
+            running.state = State::Parked;
+            running.context.set_reply(0, 0);
+        }
+        self.make_current(target, caller.core as usize);
+        Ok(())
+    }
+
+    /// Prepares a dispatcher that is not parked for being yielded to.
+    fn take_from_elsewhere(&mut self, target: u32) -> Result<(), Error> {
         let dispatcher = self.dispatchers.get(target).ok_or(Error::Dead)?;
         let (domain, core) = (dispatcher.domain, dispatcher.core);
-        if dispatcher.callee.is_some() {
-            return Err(Error::Busy);
-        }
         match dispatcher.state {
-            State::Waiting | State::Serving | State::Orphaned | State::Ending => {
-                return Err(Error::Busy);
-            }
             State::Ready => self.leave_queue(target),
-            State::Parked => {}
             // Its domain's next on another core, where another domain runs now.
             State::Current if self.cores[core].running != Some(target) => {
                 self.next_ready(domain, core);
             }
-            State::Current => return Err(Error::Busy),
+            State::Parked => {}
+            State::Current | State::Waiting | State::Serving | State::Orphaned | State::Ending => {
+                return Err(Error::Busy);
+            }
         }
-        if let Some(dispatcher) = self.dispatchers.get_mut(running) {
-            dispatcher.state = State::Parked;
-        }
-        self.make_current(target, this);
         Ok(())
     }
 
@@ -325,7 +416,7 @@ impl Kernel {
         let next = self.resources.domains.get(owner).and_then(|owner| owner.current[core]);
         let Some(head) = next else { return false };
         let next = self.last_of(head);
-        self.enter(next);
+        self.enter(core, next);
         if fresh
             && next == head
             && let Some(dispatcher) = self.dispatchers.get_mut(next)
@@ -341,16 +432,19 @@ impl Kernel {
         true
     }
 
-    /// Goes on in the slice with a dispatcher of a chain of calls whose head is current; false if the slice is over.
-    pub(crate) fn enter_in_slice(&mut self, next: u32) -> bool {
-        let now = time::now_ns();
-        let core = self.core();
-        if now >= core.slice_end || core.evicted {
-            return false;
+    /// Goes on in the slice with a dispatcher. If the slice is over, its end is an interrupt that comes as soon as ring 3 runs.
+    #[inline(always)]
+    pub(crate) fn enter_in_slice(&mut self, this: usize, next: u32) {
+        self.enter(this, next);
+        self.note_deadline(this);
+    }
+
+    /// A deadline may have been set.
+    #[inline(always)]
+    pub(crate) fn note_deadline(&mut self, this: usize) {
+        if self.deadlines.earliest_ns() < self.cores[this].timer {
+            self.set_timer(time::now_ns());
         }
-        self.enter(next);
-        self.set_timer(now);
-        true
     }
 
     /// Takes the next slice of a core whose owner would use it; false if there is none.
@@ -382,63 +476,87 @@ impl Kernel {
         self.leave();
         local::clear_current();
         self.core_mut().idle = true;
-        self.set_timer(time::now_ns());
+        // No slice ends here: only a deadline may wake it.
+        self.program_timer(self.deadlines.earliest_ns(), time::now_ns());
+        self.info.count_foreign();
         self.info.count_halt();
     }
 
-    fn enter(&mut self, next: u32) {
-        let core = self.core_mut();
+    /// Makes a dispatcher the one that runs on this core, whose number is `this`.
+    #[inline(always)]
+    fn enter(&mut self, this: usize, next: u32) {
+        let core = &mut self.cores[this];
         core.idle = false;
-        if core.running == Some(next) {
+        let last = core.running;
+        if last == Some(next) {
             return;
         }
-        self.leave();
-        if let Some(dispatcher) = self.dispatchers.get_mut(next) {
-            dispatcher.make_current();
-            let (domain, environment) = (dispatcher.domain, dispatcher.environment);
-            let core = self.core_mut();
-            core.running = Some(next);
-            core.caller = Caller { domain, environment, dispatcher: next };
-            self.info.count_switch();
-        }
-    }
-
-    /// Saves what the running dispatcher has live on this core.
-    fn leave(&mut self) {
-        if let Some(index) = self.core_mut().running.take()
-            && let Some(dispatcher) = self.dispatchers.get_mut(index)
-        {
-            dispatcher.context.save_live_state();
-            let orphaned = dispatcher.state == State::Orphaned;
+        let Some((dispatcher, state)) = self.dispatchers.switch(last, next) else {
+            core.running = None;
             local::forget_current();
-            self.info.count_foreign();
-            if orphaned {
-                dispatcher.state = State::Parked;
-                self.wake(index);
-            }
-            if core::mem::take(&mut self.core_mut().lost_slices) {
-                self.move_current_on(index);
-            }
+            return;
+        };
+        let (domain, environment) = (dispatcher.domain, dispatcher.environment);
+        let caller = Caller { domain, environment, dispatcher: next, core: this as u32 };
+        self.entered(caller, last, state == Some(State::Orphaned));
+    }
+
+    /// A dispatcher was made the one that this core runs, after another, which may have lost its client.
+    #[inline(always)]
+    pub(crate) fn entered(&mut self, now: Caller, last: Option<u32>, is_orphan: bool) {
+        let core = &mut self.cores[now.core as usize];
+        (core.running, core.caller) = (Some(now.dispatcher), now);
+        self.info.count_switch();
+        if (core.lost_slices || is_orphan)
+            && let Some(last) = last
+        {
+            self.has_left(last);
         }
     }
 
-    /// Sets the timer for the end of the slice or the next deadline, unless it is set for then already. Whoever set a deadline
-    /// comes here after it, so each deadline has a core that wakes for it.
-    fn set_timer(&mut self, now: u64) {
-        let core = self.core();
-        let slice = if core.running.is_some() { core.slice_end } else { u64::MAX };
-        let deadline = self.deadlines.peek().map_or(u64::MAX, |(deadline, _)| deadline);
-        let wanted = slice.min(deadline);
-        if wanted == core.timer && wanted > now {
-            return;
+    /// Saves what the running dispatcher has live on this core, which goes idle.
+    fn leave(&mut self) {
+        let Some(last) = self.core_mut().running.take() else { return };
+        if let Some(dispatcher) = self.dispatchers.get_mut(last) {
+            dispatcher.context.save_live_state();
+            local::forget_current();
+            self.has_left(last);
         }
+    }
+
+    /// A dispatcher that lost its client or its slices while a core had it loaded goes where it belongs.
+    #[cold]
+    fn has_left(&mut self, last: u32) {
+        if let Some(dispatcher) = self.dispatchers.get_mut(last)
+            && dispatcher.state == State::Orphaned
+        {
+            dispatcher.state = State::Parked;
+            self.wake(last);
+        }
+        if core::mem::take(&mut self.core_mut().lost_slices) {
+            self.move_current_on(last);
+        }
+    }
+
+    /// Sets the timer for the end of the slice or the next deadline, unless it comes by then already. Whoever set a deadline
+    /// comes here after it, so each deadline has a core that wakes for it. A timer that comes early does no harm: it is set
+    /// anew then.
+    #[inline(always)]
+    fn set_timer(&mut self, now: u64) {
+        let wanted = self.core().slice_end.min(self.deadlines.earliest_ns());
+        if wanted < self.core().timer {
+            self.program_timer(wanted, now);
+        }
+    }
+
+    #[inline(never)]
+    fn program_timer(&mut self, wanted: u64, now: u64) {
         self.core_mut().timer = wanted;
-        let delay = (wanted != u64::MAX).then(|| wanted.saturating_sub(now));
-        apic::set_timer(delay);
+        apic::set_timer((wanted != u64::MAX).then(|| wanted.saturating_sub(now)));
     }
 
     /// The timer fired: forget what it was set for.
     pub(crate) fn timer_fired(&mut self) {
-        self.core_mut().timer = 0;
+        self.core_mut().timer = u64::MAX;
     }
 }

@@ -92,6 +92,7 @@ impl Kernel {
         match vector {
             TIMER_VECTOR => {
                 self.info.count_timer();
+                self.info.count_foreign();
                 self.timer_fired();
                 self.expire_deadlines();
             }

@@ -1,5 +1,7 @@
 //! Events: wait, signal, deadline. The kernel lock makes wait and signal one after the other, so no wake-up is lost.
+use crate::cpu::core::Caller;
 use crate::cpu::dispatcher::{Dispatcher, State};
+use crate::cpu::schedule::wake_in;
 use crate::domain::Signal;
 use crate::kernel::{Kernel, Outcome};
 use crate::object::Table;
@@ -64,7 +66,28 @@ impl Kernel {
     }
 
     /// Sets bits and wakes whoever waits for one of them: at most 64, since each bit goes to one waiter.
+    #[inline(always)]
     pub(crate) fn event_signal(&mut self, index: u32, bits: u64) {
+        let Some(event) = self.events.get_mut(index) else { return };
+        if let Some(WaiterId(waiter)) = event.watch.only_waiter()
+            && let Some(dispatcher) = self.dispatchers.get_mut(waiter)
+            && dispatcher.client.is_none()
+            && let Some(owner) = self.resources.domains.get_mut(dispatcher.domain)
+        {
+            let Some(ready) = event.watch.signal_only(&mut dispatcher.waiter, bits) else { return };
+            (dispatcher.waits_for, dispatcher.state) = (None, State::Parked);
+            dispatcher.context.set_reply(0, ready);
+            let woken = wake_in(dispatcher, waiter, owner);
+            if self.deadlines.has(waiter) {
+                self.deadlines.remove(waiter);
+            }
+            return self.woke(waiter, woken);
+        }
+        self.signal_many(index, bits);
+    }
+
+    #[inline(never)]
+    fn signal_many(&mut self, index: u32, bits: u64) {
         let Some(event) = self.events.get_mut(index) else { return };
         let mut at = event.watch.set(bits);
         while let Some((waiter, ready)) = self
@@ -72,13 +95,26 @@ impl Kernel {
             .get_mut(index)
             .and_then(|event| event.watch.next_woken(&mut self.dispatchers, &mut at))
         {
-            self.answer_wait(waiter.0, 0, ready);
+            self.end_wait(waiter.0, ready);
         }
     }
 
+    /// Ends the wait of one that the event has let go of.
+    fn end_wait(&mut self, waiter: u32, ready: u64) {
+        if self.deadlines.has(waiter) {
+            self.deadlines.remove(waiter);
+        }
+        let Some(dispatcher) = self.dispatchers.get_mut(waiter) else { return };
+        (dispatcher.waits_for, dispatcher.state) = (None, State::Parked);
+        dispatcher.context.set_reply(0, ready);
+        self.wake(waiter);
+    }
+
     /// Waits for bits of `mask` until `deadline`; zero polls.
+    #[inline(always)]
     pub(crate) fn event_wait(
         &mut self,
+        caller: Caller,
         index: u32,
         mask: u64,
         deadline: u64,
@@ -86,28 +122,40 @@ impl Kernel {
         if mask == 0 {
             return Err(Error::BadArgument);
         }
-        let waiter = self.core().running.ok_or(Error::Dead)?;
+        let waiter = caller.dispatcher;
         let event = self.events.get_mut(index).ok_or(Error::Dead)?;
         let ready = event.watch.poll(mask);
         if ready != 0 {
             return Ok(Outcome::Value(ready));
         }
-        if deadline <= time::now_ns() {
+        if deadline != FOREVER && deadline <= time::now_ns() {
             return Err(Error::TimedOut);
         }
-        match event.watch.wait(&mut self.dispatchers, WaiterId(waiter), mask) {
-            Wait::Ready(ready) => return Ok(Outcome::Value(ready)),
-            Wait::Refused => return Err(Error::TableFull),
-            Wait::Blocked => {}
+        let Some(dispatcher) = self.dispatchers.get_mut(waiter) else {
+            return Err(Error::Dead);
+        };
+        if event.watch.waiters() > 0 {
+            match event.watch.wait(&mut self.dispatchers, WaiterId(waiter), mask) {
+                Wait::Ready(ready) => return Ok(Outcome::Value(ready)),
+                Wait::Refused => return Err(Error::TableFull),
+                Wait::Blocked => {}
+            }
+        } else if !event.watch.wait_first(&mut dispatcher.waiter, WaiterId(waiter), mask) {
+            return Err(Error::TableFull);
         }
         if deadline != FOREVER && self.deadlines.insert(waiter, deadline).is_err() {
             debug_assert!(false, "a deadline slot for each dispatcher");
         }
-        self.stop_running(State::Waiting);
-        if let Some(dispatcher) = self.dispatchers.get_mut(waiter) {
-            dispatcher.waits_for = Some(index);
+        let Some(dispatcher) = self.dispatchers.get_mut(waiter) else {
+            return Err(Error::Dead);
+        };
+        dispatcher.waits_for = Some(index);
+        if dispatcher.client.is_some() {
+            self.stop_running(State::Waiting);
+            return Ok(Outcome::Switch);
         }
-        Ok(Outcome::Switch)
+        dispatcher.state = State::Waiting;
+        Ok(self.wait_alone(caller).map_or(Outcome::Switch, Outcome::Enter))
     }
 
     /// Ends a wait with a reply.

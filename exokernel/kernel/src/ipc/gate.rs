@@ -4,14 +4,14 @@
 //! call on, to a depth of [`MAX_DEPTH`]. The first of such a chain, its *head*, is its domain's current dispatcher; the
 //! last one is what a core runs when it comes to the head. If either end of a link goes away, the link does: the client gets an
 //! error, and the server goes on alone on its own domain's slices until it replies to nobody.
-use crate::cpu::dispatcher::State;
-use crate::domain;
+use crate::cpu::core::Caller;
+use crate::cpu::dispatcher::{Dispatcher, State};
 use crate::kernel::{Kernel, Outcome};
-use serix_abi::layout::USER_END;
 use serix_abi::token::{Kind, Rights};
 use serix_abi::{Error, FOREVER};
 use serix_core::NodeId;
 use serix_hal::cpu::time;
+use serix_hal::cpu::trap::GateEntry;
 
 /// Calls in a chain.
 const MAX_DEPTH: u8 = 8;
@@ -23,8 +23,7 @@ pub(crate) struct Gate {
     /// The dispatcher and its serial number, by which one that took its place is told from it.
     dispatcher: u32,
     serial: u64,
-    entry: u64,
-    stack: u64,
+    entry: GateEntry,
 }
 
 impl Kernel {
@@ -37,9 +36,7 @@ impl Kernel {
         entry: u64,
         stack: u64,
     ) -> Result<u32, Error> {
-        if entry >= USER_END || stack >= USER_END {
-            return Err(Error::BadArgument);
-        }
+        let entry = GateEntry::new(entry, stack).ok_or(Error::BadArgument)?;
         let dispatcher = self.dispatcher_of(environment, number)?;
         let server = self.dispatchers.get(dispatcher).ok_or(Error::Dead)?;
         let (domain, serial) = (server.domain, server.serial);
@@ -49,7 +46,7 @@ impl Kernel {
         let node = self.object_node(domain, Kind::Gate, index)?;
         let taken = self.resources.take_object(domain);
         let frame = taken.inspect_err(|_| self.drop_node(node))?;
-        self.gates.insert(frame, Gate { domain, node, dispatcher, serial, entry, stack });
+        self.gates.insert(frame, Gate { domain, node, dispatcher, serial, entry });
         self.resources.domains.get_mut(domain).ok_or(Error::Dead)?.gates[place] = Some(index);
         let rights = Rights::CALL.with(Rights::GRANT);
         self.resources.bind_node(caller, node, rights, index).inspect_err(|_| self.gate_free(index))
@@ -88,48 +85,58 @@ impl Kernel {
     }
 
     /// Calls the gate in a slot.
+    #[inline(always)]
     pub(crate) fn gate_call(
         &mut self,
-        caller: u32,
+        caller: Caller,
         slot: u32,
-        words: [u64; 4],
         deadline: u64,
     ) -> Result<Outcome, Error> {
-        let binding = self.resources.lookup(caller, slot, Kind::Gate, Rights::CALL)?;
-        let (gate, badge, node) = (binding.object, binding.generation, binding.node);
-        let client = self.core().running.ok_or(Error::Dead)?;
-        let index = self.server_of(gate).ok_or(Error::Dead)?;
-        let depth = self.dispatchers.get(client).ok_or(Error::Dead)?.depth + 1;
-        if depth > MAX_DEPTH {
-            return Err(Error::TableFull);
-        }
-        if deadline <= time::now_ns() {
+        let found = self.resources.lookup(caller.domain, slot, Kind::Gate, Rights::CALL)?;
+        let gate = self.gates.get(found.object).ok_or(Error::Dead)?;
+        let Gate { domain, dispatcher: server, serial, entry, .. } = *gate;
+        if deadline != FOREVER && deadline <= time::now_ns() {
             return Err(Error::TimedOut);
         }
-        let gate = self.gates.get(gate).ok_or(Error::Dead)?;
-        let (entry, stack, domain) = (gate.entry, gate.stack, gate.domain);
-        if self.resources.domains.get(domain).is_none_or(|it| it.state != domain::State::Running) {
+        // Of the caller's own domain that is known.
+        if domain != caller.domain
+            && self.resources.domains.get(domain).is_none_or(|domain| !domain.runs())
+        {
             return Err(Error::Dead);
         }
-        let server = self.dispatchers.get_mut(index).ok_or(Error::Dead)?;
-        if server.state != State::Parked {
+        let client = caller.dispatcher;
+        let Some((serving, Some(calling))) = self.dispatchers.box_and_other(server, client) else {
+            return Err(if server == client { Error::Busy } else { Error::Dead });
+        };
+        if serving.serial != serial {
+            return Err(Error::Dead);
+        }
+        if calling.depth >= MAX_DEPTH {
+            return Err(Error::TableFull);
+        }
+        if serving.state != State::Parked {
             return Err(Error::Busy);
         }
-        server.state = State::Serving;
-        (server.client, server.depth, server.in_gate) = (Some(client), depth, true);
-        server.context.enter_gate(entry, stack, badge, words);
-        let calling = self.dispatchers.get_mut(client).ok_or(Error::Dead)?;
-        (calling.callee, calling.via) = (Some(index), node);
+        let is_orphan = calling.state == State::Orphaned;
+        (calling.callee, calling.via) = (Some(server), found.node);
+        let at: &mut Dispatcher = &mut *serving;
+        at.state = State::Serving;
+        (at.client, at.depth, at.in_gate) = (Some(client), calling.depth + 1, true);
+        at.context.enter_gate();
+        let environment = at.environment;
+        serving.make_current(Some(&mut calling.context));
+        let now = Caller { domain, environment, dispatcher: server, core: caller.core };
+        self.entered(now, Some(client), is_orphan);
         if deadline != FOREVER && self.deadlines.insert(client, deadline).is_err() {
             debug_assert!(false, "a deadline slot for each dispatcher");
         }
-        Ok(Outcome::Enter(index))
+        Ok(Outcome::Call { gate: entry, badge: found.generation })
     }
 
-    /// Answers the call that the running dispatcher serves.
-    pub(crate) fn gate_reply(&mut self, words: [u64; 4]) -> Result<Outcome, Error> {
-        let index = self.core().running.ok_or(Error::Dead)?;
-        let server = self.dispatchers.get_mut(index).ok_or(Error::Dead)?;
+    /// Answers the call that the caller serves.
+    #[inline(always)]
+    pub(crate) fn gate_reply(&mut self, caller: Caller, words: [u64; 4]) -> Result<Outcome, Error> {
+        let server = self.dispatchers.get_mut(caller.dispatcher).ok_or(Error::Dead)?;
         if !core::mem::take(&mut server.in_gate) {
             return Err(Error::BadArgument);
         }
@@ -138,14 +145,25 @@ impl Kernel {
             self.stop_running(State::Parked);
             return Ok(Outcome::Switch);
         };
+        if self.deadlines.has(client) {
+            self.deadlines.remove(client);
+        }
+        let both = self.dispatchers.box_and_other(client, caller.dispatcher);
+        let Some((waiting, Some(server))) = both else { return Ok(Outcome::Switch) };
         (server.client, server.depth, server.state) = (None, 0, State::Parked);
-        self.deadlines.remove(client);
-        let Some(waiting) = self.dispatchers.get_mut(client) else { return Ok(Outcome::Switch) };
         waiting.callee = None;
-        waiting.context.reply_words(words);
-        let owner = self.resources.domains.get(waiting.domain);
-        let runs = owner.is_some_and(|owner| owner.state == domain::State::Running);
-        Ok(if runs { Outcome::Enter(client) } else { Outcome::Switch })
+        let (domain, environment) = (waiting.domain, waiting.environment);
+        // Of the caller's own domain that is known.
+        let runs = domain == caller.domain
+            || self.resources.domains.get(domain).is_some_and(|domain| domain.runs());
+        if !runs {
+            waiting.context.reply_words(words);
+            return Ok(Outcome::Switch);
+        }
+        waiting.make_current(Some(&mut server.context));
+        let now = Caller { domain, environment, dispatcher: client, core: caller.core };
+        self.entered(now, Some(caller.dispatcher), false);
+        Ok(Outcome::Reply)
     }
 
     /// Ends the call in progress through a gate, if it was made through the grant node `via`, or any if that is none.

@@ -25,6 +25,18 @@ pub(crate) struct Environment {
     pub(crate) ending: bool,
 }
 
+impl Environment {
+    /// A dispatcher by its number here.
+    #[inline(always)]
+    pub(crate) fn dispatcher(&self, number: u64) -> Result<u32, Error> {
+        if self.ending {
+            return Err(Error::Dead);
+        }
+        let number = usize::try_from(number).map_err(|_| Error::BadArgument)?;
+        self.dispatchers.get(number).copied().flatten().ok_or(Error::BadArgument)
+    }
+}
+
 impl Kernel {
     /// Makes an environment in `owner`, bound in the table of `caller`.
     pub(crate) fn environment_create(
@@ -94,11 +106,7 @@ impl Kernel {
     /// An environment that is not being destroyed.
     #[inline(always)]
     pub(crate) fn live_environment(&self, index: u32) -> Result<&Environment, Error> {
-        self.environments
-            .get(index)
-            .map(|space| &**space)
-            .filter(|space| !space.ending)
-            .ok_or(Error::Dead)
+        self.environments.get(index).filter(|space| !space.ending).ok_or(Error::Dead)
     }
 
     /// Attaches a subtree of the same domain, or detaches what is there.

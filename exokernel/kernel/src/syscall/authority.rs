@@ -194,6 +194,7 @@ impl Kernel {
         done(self.assign_slices(units, from, to))
     }
 
+    #[inline(always)]
     pub(super) fn call_event_signal(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
         let event = self.resources.lookup(
             caller.domain,
@@ -206,13 +207,14 @@ impl Kernel {
         Ok(Outcome::Value(0))
     }
 
+    #[inline(always)]
     pub(super) fn call_event_wait(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
         let [event, mask, deadline, ..] = arguments;
         let event =
             self.resources.lookup(caller.domain, slot(event)?, Kind::Event, Rights::WAIT)?;
         let index = event.object;
         const { assert!(FOREVER == u64::MAX) };
-        self.event_wait(index, mask, deadline)
+        self.event_wait(caller, index, mask, deadline)
     }
 
     pub(super) fn call_gate_create(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
@@ -221,9 +223,10 @@ impl Kernel {
         value(self.gate_create(caller.domain, environment, number, entry, stack))
     }
 
+    #[inline(always)]
     pub(super) fn call_gate_call(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
-        let [gate, a, b, c, d, deadline] = arguments;
-        self.gate_call(caller.domain, slot(gate)?, [a, b, c, d], deadline)
+        let [gate, .., deadline] = arguments;
+        self.gate_call(caller, slot(gate)?, deadline)
     }
 
     pub(super) fn call_ring_create(&mut self, caller: Caller, arguments: Arguments) -> CallResult {

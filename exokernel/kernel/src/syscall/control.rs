@@ -39,6 +39,7 @@ impl Kernel {
     }
 
     /// Replies success to the caller when it runs again.
+    #[inline(always)]
     fn reply_later(&mut self, caller: Caller) {
         if let Some(dispatcher) = self.dispatchers.get_mut(caller.dispatcher) {
             dispatcher.context.set_reply(0, 0);
@@ -51,15 +52,19 @@ impl Kernel {
         Ok(Outcome::Switch)
     }
 
+    #[inline(always)]
     pub(super) fn call_yield_to(&mut self, caller: Caller, arguments: Arguments) -> CallResult {
-        let target = self.environment(caller.domain, slot(arguments[0])?, Rights::CONTROL)?;
+        let [environment, number, ..] = arguments;
+        let target = self.environment(caller.domain, slot(environment)?, Rights::CONTROL)?;
         let environment = self.environments.get(target).ok_or(Error::Dead)?;
         if environment.domain != caller.domain {
             return Err(Error::Denied);
         }
-        let target = self.dispatcher_of(target, arguments[1])?;
-        self.yield_to(target)?;
-        self.reply_later(caller);
+        let target = environment.dispatcher(number)?;
+        self.yield_to(caller, target)?;
+        if target == caller.dispatcher {
+            return Ok(Outcome::Value(0));
+        }
         Ok(Outcome::Enter(target))
     }
 
@@ -80,7 +85,7 @@ impl Kernel {
         if self.dispatchers.get(target).is_some_and(|at| at.state == State::Waiting) {
             return Err(Error::Busy);
         }
-        self.yield_to(target)?;
+        self.yield_to(caller, target)?;
         // The rest is `EnvironmentDestroy` by whoever runs next: nothing runs in it any more.
         self.environment_end_step(leaving);
         Ok(Outcome::Switch)

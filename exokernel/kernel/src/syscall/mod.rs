@@ -5,8 +5,9 @@ mod device;
 mod memory;
 
 use crate::cpu::core::Caller;
-use crate::kernel::{Kernel, Outcome, lock, run, run_in_slice};
+use crate::kernel::{self, Kernel, Outcome, lock, run, run_in_slice};
 use serix_abi::{Call, Error, NO_SLOT};
+use serix_hal::cpu::local;
 use serix_hal::cpu::trap::{NATIVE_HANDLERS, NativeHandler, Reply};
 
 /// Arguments of a call.
@@ -60,18 +61,27 @@ extern "sysv64" fn any(a: u64, b: u64, c: u64, d: u64, e: u64, f: u64, number: u
 fn make(call: Call, arguments: Arguments) -> Reply {
     let mut locked = lock();
     let kernel = &mut *locked;
-    let core = kernel.core();
-    let caller = core.caller;
+    let this = local::core_number();
+    let core = &kernel.cores[this];
+    let caller = Caller { core: this as u32, ..core.caller };
     if core.evicted {
         run(locked);
     }
     let reply = match kernel.dispatch(call, caller, arguments) {
         Ok(Outcome::Value(value)) => Reply { status: 0, value },
         Ok(Outcome::Switch) => run(locked),
-        Ok(Outcome::Enter(next)) => run_in_slice(locked, next),
+        Ok(Outcome::Enter(next)) => run_in_slice(locked, this, next),
+        Ok(Outcome::Call { gate, badge }) => {
+            let [_, a, b, c, d, _] = arguments;
+            kernel::call(locked, this, gate, badge, [a, b, c, d])
+        }
+        Ok(Outcome::Reply) => {
+            let [a, b, c, d, ..] = arguments;
+            kernel::reply(locked, [a, b, c, d])
+        }
         Err(error) => Reply { status: error as u64, value: 0 },
     };
-    if may_end_caller(call) && kernel.core().running != Some(caller.dispatcher) {
+    if may_end_caller(call) && kernel.cores[this].running != Some(caller.dispatcher) {
         // The call ended its own caller: there is nobody to reply to.
         run(locked);
     }
@@ -159,7 +169,7 @@ impl Kernel {
             Call::GateCall => self.call_gate_call(caller, arguments),
             Call::GateReply => {
                 let [a, b, c, d, ..] = arguments;
-                self.gate_reply([a, b, c, d])
+                self.gate_reply(caller, [a, b, c, d])
             }
             Call::DispatcherStart => self.call_dispatcher_start(caller, arguments),
             Call::InterruptBind => self.call_interrupt_bind(caller, arguments),

@@ -88,24 +88,19 @@ pub fn measured(call: Call, arguments: [u64; 6]) -> Result<u64, Error> {
     Ok(ticks() - before)
 }
 
-/// Two calls, one after the other: what the second answered, and the ticks from before the first to after it.
+/// Sets bit 0 of an event and waits without a deadline for bit 0 of another: what that answered, and the ticks of both.
 ///
 /// # Errors
-/// As [`call`].
-///
-/// # Panics
-/// As [`call`].
+/// As the calls.
 #[inline(always)]
-pub fn two_measured(one: (Call, [u64; 6]), other: (Call, [u64; 6])) -> Result<(u64, u64), Error> {
-    let is_harmful = harms(one.0, &one.1) || harms(other.0, &other.1);
-    assert!(!is_harmful, "{one:x?} or {other:x?} would harm the test itself");
+pub fn ping_measured(there: u64, here: u64) -> Result<(u64, u64), Error> {
     let before = ticks();
-    // SAFETY: as in `call`.
-    let answer = unsafe {
-        serix_sys::raw::native(one.0, one.1)?;
-        serix_sys::raw::native(other.0, other.1)?
+    // SAFETY: these calls touch no memory.
+    let bits = unsafe {
+        serix_sys::raw::native(Call::EventSignal, [there, 1, 0, 0, 0, 0])?;
+        serix_sys::raw::native(Call::EventWait, [here, 1, serix_abi::FOREVER, 0, 0, 0])?
     };
-    Ok((answer, ticks() - before))
+    Ok((bits, ticks() - before))
 }
 
 /// Makes an empty environment of the own domain and destroys it; the ticks of both.

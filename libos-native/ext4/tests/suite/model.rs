@@ -21,8 +21,6 @@ pub(crate) enum Content {
 #[derive(Clone)]
 pub(crate) struct Model {
     pub(crate) inodes: BTreeMap<usize, Content>,
-    /// For each directory but the root, the one above it and its name there.
-    above: BTreeMap<usize, (usize, String)>,
     next: usize,
 }
 
@@ -31,8 +29,7 @@ const MAX_SIZE: u64 = 400_000;
 
 impl Model {
     pub(crate) fn new() -> Self {
-        let inodes = BTreeMap::from([(0, Content::Directory(BTreeMap::new()))]);
-        Self { inodes, above: BTreeMap::new(), next: 1 }
+        Self { inodes: BTreeMap::from([(0, Content::Directory(BTreeMap::new()))]), next: 1 }
     }
 
     pub(crate) fn entries(&self, directory: usize) -> &BTreeMap<String, usize> {
@@ -53,16 +50,8 @@ impl Model {
         let number = self.next;
         self.next += 1;
         self.inodes.insert(number, content);
-        self.add_name(directory, name, number);
-        number
-    }
-
-    /// Adds a name, or makes one name another inode.
-    fn add_name(&mut self, directory: usize, name: &str, number: usize) {
-        if matches!(self.inodes[&number], Content::Directory(_)) {
-            self.above.insert(number, (directory, name.to_owned()));
-        }
         self.entries_mut(directory).insert(name.to_owned(), number);
+        number
     }
 
     fn drop_name(&mut self, directory: usize, name: &str) {
@@ -73,18 +62,13 @@ impl Model {
         });
         if !named {
             self.inodes.remove(&number);
-            self.above.remove(&number);
         }
     }
 
-    /// Whether the directory `below` is `above` or lies below it.
+    /// Whether `below` is `above` or lies below it.
     fn is_below(&self, below: usize, above: usize) -> bool {
-        let mut at = below;
-        while at != above {
-            let Some((directory, _)) = self.above.get(&at) else { return false };
-            at = *directory;
-        }
-        true
+        let Content::Directory(entries) = &self.inodes[&above] else { return false };
+        below == above || entries.values().any(|child| self.is_below(below, *child))
     }
 
     fn directories(&self) -> Vec<usize> {
@@ -143,17 +127,25 @@ impl<D: BlockDevice<Page = HostPage>> Pair<D> {
         (directory, inode, self.name())
     }
 
-    /// The inode of a directory of the model, by lookups from the root.
+    /// The path of a directory of the model, by lookups from the root.
     fn inode_of(&self, wanted: usize) -> u32 {
-        let mut names = Vec::new();
-        let mut at = wanted;
-        while let Some((directory, name)) = self.model.above.get(&at) {
-            names.push(name);
-            at = *directory;
+        fn walk<D: BlockDevice<Page = HostPage>>(
+            pair: &Pair<D>,
+            at: (usize, u32),
+            wanted: usize,
+        ) -> Option<u32> {
+            if at.0 == wanted {
+                return Some(at.1);
+            }
+            pair.model.entries(at.0).iter().find_map(|(name, child)| {
+                if !pair.model.is_below(wanted, *child) {
+                    return None;
+                }
+                let inode = block_on(pair.mounted.0.lookup(at.1, name.as_bytes())).ok()?;
+                walk(pair, (*child, inode), wanted)
+            })
         }
-        let look = |inode, name: &String| block_on(self.mounted.0.lookup(inode, name.as_bytes()));
-        let found = names.into_iter().rev().try_fold(2, look);
-        found.expect("a directory of the model")
+        walk(self, (0, 2), wanted).expect("a directory of the model")
     }
 
     /// The next step, or once more the last one, which failed.
@@ -374,7 +366,7 @@ impl<D: BlockDevice<Page = HostPage>> Pair<D> {
             return Self::expect(result, Error::Exists);
         }
         result?;
-        self.model.add_name(directory, &name, number);
+        self.model.entries_mut(directory).insert(name, number);
         Ok(())
     }
 
@@ -446,15 +438,15 @@ impl<D: BlockDevice<Page = HostPage>> Pair<D> {
             return;
         }
         if flags == RenameFlags::Exchange {
-            self.model.add_name(from, name, replaced.expect("other end"));
-            self.model.add_name(to, to_name, moved);
+            self.model.entries_mut(from).insert(name.clone(), replaced.expect("other end"));
+            self.model.entries_mut(to).insert(to_name.clone(), moved);
             return;
         }
         if replaced.is_some() {
             self.model.drop_name(to, to_name);
         }
         self.model.entries_mut(from).remove(name);
-        self.model.add_name(to, to_name, moved);
+        self.model.entries_mut(to).insert(to_name.clone(), moved);
     }
 
     fn check_one(&mut self) -> Result<(), Error> {

@@ -4,7 +4,6 @@ mod bad_input;
 mod boot;
 mod call_sites;
 mod cores;
-mod disk_errors;
 mod files;
 mod fork;
 mod isolation;
@@ -41,7 +40,6 @@ pub(super) fn all() -> impl Iterator<Item = &'static Test> {
         paths::TESTS,
         call_sites::TESTS,
         bad_input::TESTS,
-        disk_errors::TESTS,
     ];
     rows.into_iter().flatten()
 }

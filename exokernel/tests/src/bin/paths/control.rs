@@ -47,9 +47,7 @@ fn event_ping_pong(session: &mut Session) -> Check {
     let mut rounds = 0;
     measure("event-ping-pong", 1, || {
         rounds += 1;
-        let signal = (Call::EventSignal, [there_slot, 1, 0, 0, 0, 0]);
-        let wait = (Call::EventWait, [here_slot, 1, raw::now_ns() + PATIENCE_NS, 0, 0, 0]);
-        let (bits, cost) = raw::two_measured(signal, wait)?;
+        let (bits, cost) = raw::ping_measured(there_slot, here_slot)?;
         if bits == 1 { Ok(cost) } else { Err(Error::BadArgument) }
     })?;
     let counted = raw::read(other.script_page + (ROUNDS - SCRIPT))?;
@@ -60,9 +58,6 @@ fn event_ping_pong(session: &mut Session) -> Check {
     }
     Ok(())
 }
-
-/// How long a partner may take, in nanoseconds.
-const PATIENCE_NS: u64 = 5_000_000_000;
 
 /// To another environment and back.
 fn yield_to(session: &mut Session) -> Check {

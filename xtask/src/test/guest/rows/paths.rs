@@ -13,7 +13,14 @@ pub(super) const TESTS: &[Test] = &[
 ];
 
 fn path_lengths(bench: Bench) -> Result<()> {
-    bench.measure()?.expect_status(0)
+    let ran = bench.measure()?;
+    ran.expect_status(0)?;
+    let output = String::from_utf8_lossy(&ran.output);
+    output
+        .lines()
+        .filter(|line| line.starts_with("GREW "))
+        .for_each(|line| println!("        {line}"));
+    Ok(())
 }
 
 /// The lengths of calls that docs/abi.md says, counted again; where this is set they are written instead.
