@@ -63,11 +63,12 @@ impl<'a> Component<'a> {
     /// The first component of a path and what follows it; `None` at the end.
     #[inline(always)]
     pub(crate) fn split(mut path: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        while let [b'/', rest @ ..] = path {
-            path = rest;
-        }
-        if path.is_empty() {
-            return None;
+        loop {
+            match path {
+                [] => return None,
+                [b'/', rest @ ..] => path = rest,
+                _ => break,
+            }
         }
         let first = word(path);
         let count = before_slash(first).min(path.len());
@@ -101,14 +102,17 @@ impl<'a> Component<'a> {
     /// The hash of this name in a directory.
     #[inline(always)]
     pub(crate) fn hash(&self, seed: u64, directory: u64) -> u64 {
-        let mut state = fold(
+        let state = fold(
             self.words[0] ^ seed,
             self.words[1] ^ directory.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ self.name.len() as u64,
         );
-        for chunk in self.name.get(16..).unwrap_or_default().chunks(8) {
-            state = fold(state ^ word(chunk), seed | 1);
-        }
-        state
+        if self.name.len() <= 16 { state } else { self.hash_rest(seed, state) }
+    }
+
+    #[inline(never)]
+    fn hash_rest(&self, seed: u64, state: u64) -> u64 {
+        let rest = self.name.get(16..).unwrap_or_default();
+        rest.chunks(8).fold(state, |state, chunk| fold(state ^ word(chunk), seed | 1))
     }
 
     /// Whether this is the name `other`, whose words are given too.

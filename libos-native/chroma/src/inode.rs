@@ -6,7 +6,7 @@
 //! of one directory come one at a time; lookups come at any time.
 use crate::{
     ArgumentMemory, Credentials, Destination, Events, Metadata, MetadataChange, NewInode, Owner,
-    Reply, Source, VfsError,
+    Reply, Source, VfsError, VfsResult,
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -183,6 +183,19 @@ pub trait Inode<P: Page>: Send + Sync + 'static {
 
     /// All metadata.
     fn metadata(&self) -> Reply<'_, Metadata>;
+
+    /// Shows `look` all metadata where that needs no wait, without moving it about; `None` if it does. `look` takes no lock that is
+    /// held while `metadata` is called.
+    fn look(&self, look: &mut dyn FnMut(&mut Metadata)) -> Option<VfsResult<()>> {
+        match self.metadata() {
+            Reply::Ready(Ok(mut metadata)) => {
+                look(&mut metadata);
+                Some(Ok(()))
+            }
+            Reply::Ready(Err(error)) => Some(Err(error)),
+            _ => None,
+        }
+    }
 
     /// Changes metadata. A change of size also frees or zeroes what is stored; chroma has dropped
     /// the cached pages behind the new end before.

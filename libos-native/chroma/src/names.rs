@@ -24,7 +24,21 @@ struct Entry<P: Page> {
 }
 
 /// A known name and where it leads.
-pub(crate) type Known<'a, P> = (&'a Arc<[u8]>, Option<&'a Arc<Node<P>>>);
+pub(crate) struct Known<'a, P: Page>(&'a Entry<P>);
+
+impl<'a, P: Page> Known<'a, P> {
+    /// The name as it is kept.
+    #[inline(always)]
+    pub(crate) fn name(&self) -> &'a Arc<[u8]> {
+        &self.0.name
+    }
+
+    /// The node, if there is one of this name.
+    #[inline(always)]
+    pub(crate) fn target(&self) -> Option<&'a Arc<Node<P>>> {
+        self.0.target.as_ref()
+    }
+}
 
 /// The name cache.
 pub(crate) struct NameCache<P: Page> {
@@ -61,6 +75,7 @@ impl<P: Page> NameCache<P> {
     fn position(&self, directory: u64, name: &Component<'_>) -> Option<(u32, &Entry<P>)> {
         let mut at = *self.buckets.get(self.bucket(directory, name))?;
         loop {
+            // The end of a chain is the number of no entry.
             let entry = self.entry(at)?;
             if entry.directory == directory && name.is(&entry.words, &entry.name) {
                 return Some((at, entry));
@@ -76,7 +91,7 @@ impl<P: Page> NameCache<P> {
         if !entry.was_used.load(Ordering::Relaxed) {
             entry.was_used.store(true, Ordering::Relaxed);
         }
-        Some((&entry.name, entry.target.as_ref()))
+        Some(Known(entry))
     }
 
     /// Remembers where a name leads, and answers the name as it is kept.

@@ -241,6 +241,16 @@ impl<P: Page> Node<P> {
         }
     }
 
+    /// Shows `look` what [`Self::metadata`] answers if that is ready, without moving it about.
+    #[inline]
+    pub fn look(&self, mut look: impl FnMut(&Metadata)) -> Option<VfsResult<()>> {
+        self.inode.look(&mut |metadata| {
+            self.overlay(metadata);
+            look(metadata);
+        })
+    }
+
+    #[inline]
     fn overlay(&self, metadata: &mut Metadata) {
         if let Some(mapping) = &self.mapping {
             metadata.size = mapping.size();
@@ -309,6 +319,12 @@ impl<P: Page> Node<P> {
     /// Whether it is a file that may be found by several names.
     pub(crate) fn has_many_names(&self) -> bool {
         self.has_many_names.load(Ordering::Relaxed) && !self.is_directory()
+    }
+
+    /// Whether a walk that finds it has to look at it: a symbolic link, or a file with many names.
+    #[inline]
+    pub(crate) fn is_out_of_the_ordinary(&self) -> bool {
+        self.kind == FileKind::Symlink || self.has_many_names.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_many_names(&self) {

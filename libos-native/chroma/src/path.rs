@@ -20,11 +20,17 @@ pub(crate) struct LastName<'a> {
 /// Splits off the last component, however long it is: what is wrong on the way there comes first.
 pub(crate) fn split_last(path: &[u8]) -> VfsResult<LastName<'_>> {
     check(path)?;
-    let last = path.iter().rposition(|byte| *byte != b'/');
-    let trimmed = &path[..last.map_or(0, |at| at + 1)];
-    let before = trimmed.iter().rposition(|byte| *byte == b'/');
-    let start = before.map_or(0, |at| at + 1);
-    let (parent, name) = trimmed.split_at(start);
+    let mut trimmed = path;
+    while let [before @ .., b'/'] = trimmed {
+        trimmed = before;
+    }
+    let mut parent = trimmed;
+    while let [before @ .., last] = parent
+        && *last != b'/'
+    {
+        parent = before;
+    }
+    let name = &trimmed[parent.len()..];
     Ok(LastName {
         parent: if trimmed.is_empty() { path } else { parent },
         name,

@@ -3,7 +3,7 @@
 //! A [`Lock`] spins and is never held across a wait or a copy to or from a program. A [`SleepLock`]
 //! is held across waits, and its waiters sleep. Order: sleep locks before spin locks; the name
 //! cache before a node's place; a mapping's pages before the list of reclaimable leaves.
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -38,7 +38,15 @@ pub type SharedLock<T> = spin::rwlock::RwLock<T, Relax>;
 struct Queue {
     held: bool,
     next_ticket: u64,
-    waiters: VecDeque<(u64, Waker)>,
+    /// Longest first. There are seldom any, and an empty list costs little to drop.
+    waiters: Vec<(u64, Waker)>,
+}
+
+impl Queue {
+    #[inline]
+    fn first(&mut self) -> Option<(u64, Waker)> {
+        (!self.waiters.is_empty()).then(|| self.waiters.remove(0))
+    }
 }
 
 /// A lock without data that may be held across waits.
@@ -54,7 +62,7 @@ impl SleepLock {
     /// An open lock.
     #[must_use]
     pub const fn new() -> Self {
-        Self(Lock::new(Queue { held: false, next_ticket: 0, waiters: VecDeque::new() }))
+        Self(Lock::new(Queue { held: false, next_ticket: 0, waiters: Vec::new() }))
     }
 
     /// The lock, if it is open.
@@ -73,7 +81,7 @@ impl SleepLock {
     }
 
     fn wake_first(&self) {
-        let first = self.0.lock().waiters.pop_front();
+        let first = self.0.lock().first();
         if let Some((_, waker)) = first {
             waker.wake();
         }
@@ -88,7 +96,7 @@ impl Drop for SleepGuard<'_> {
         let first = {
             let mut queue = self.0.0.lock();
             queue.held = false;
-            queue.waiters.pop_front()
+            queue.first()
         };
         if let Some((_, waker)) = first {
             waker.wake();
@@ -118,7 +126,7 @@ impl<'a> Future for Acquire<'a> {
             queue.next_ticket += 1;
             queue.next_ticket
         });
-        queue.waiters.push_back((ticket, context.waker().clone()));
+        queue.waiters.push((ticket, context.waker().clone()));
         self.ticket = Some(ticket);
         Poll::Pending
     }

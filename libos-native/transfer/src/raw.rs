@@ -36,10 +36,19 @@ impl RingMemory {
     }
 
     /// Submissions that the kernel has not yet taken.
+    #[inline]
     pub(crate) fn untaken(&self) -> u32 {
         // SAFETY: the page is mapped (`new`); both fields are atomics.
         let (submitted, taken) = unsafe { (&(*self.page()).submitted, &(*self.page()).taken) };
         submitted.load(Ordering::Relaxed).wrapping_sub(taken.load(Ordering::Acquire))
+    }
+
+    /// Whether there is no completion to take, and no submission that the kernel has not taken.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        // SAFETY: the page is mapped (`new`); both fields are atomics.
+        let (completed, seen) = unsafe { (&(*self.page()).completed, &(*self.page()).seen) };
+        completed.load(Ordering::Acquire) == seen.load(Ordering::Relaxed) && self.untaken() == 0
     }
 
     /// Publishes a submission. The caller keeps fewer than [`SUBMISSIONS`] untaken.

@@ -8,7 +8,7 @@ use crate::signal::set::{SIGPIPE, SIGXFSZ};
 use crate::{Errno, Result};
 use alloc::sync::Arc;
 use linux_raw_sys::general::O_PATH;
-use serix_chroma::Credentials;
+use serix_chroma::{Credentials, VfsError};
 
 /// What a descriptor names, to be used.
 ///
@@ -18,6 +18,24 @@ use serix_chroma::Credentials;
 pub fn descriptor(number: i32) -> Result<Arc<Description>> {
     let description = any_descriptor(number)?;
     if description.flags() & O_PATH == 0 { Ok(description) } else { Err(Errno::EBADF) }
+}
+
+/// What a descriptor names, to be written to; `None` for `/dev/null`, which takes everything without a look.
+///
+/// # Errors
+/// As [`descriptor`].
+#[inline]
+pub fn descriptor_unless_sink(number: i32) -> Result<Option<Arc<Description>>> {
+    let description = current_process().with_descriptors(|table| {
+        table.with(|table| {
+            let description = &table.entry(number)?.description;
+            Ok::<_, VfsError>((!description.is_sink()).then(|| description.clone()))
+        })
+    })?;
+    match description {
+        Some(description) if description.flags() & O_PATH != 0 => Err(Errno::EBADF),
+        description => Ok(description),
+    }
 }
 
 /// What a descriptor names, be it only a place.
@@ -41,7 +59,14 @@ pub fn with_fs<R>(work: impl FnOnce(&mut Places) -> R) -> R {
     current_process().context().with(work)
 }
 
+/// The same without keeping them alive on the way. Nothing in `work` may block.
+#[inline]
+pub fn with_places<R>(work: impl FnOnce(&Places) -> R) -> R {
+    current_process().with_context(|context| context.with(|places| work(places)))
+}
+
 /// On whose behalf files are used.
+#[inline]
 #[must_use]
 pub fn credentials() -> Credentials {
     current_process().state.lock().credentials.for_files()
@@ -75,6 +100,7 @@ fn limit(resource: Resource) -> u64 {
 ///
 /// # Errors
 /// `EMFILE`.
+#[inline]
 pub fn install(entry: Entry, least: usize) -> Result<i32> {
     let limit = descriptor_limit();
     with_descriptors(|table| table.insert(entry, least, limit)).map_err(no_descriptor)

@@ -2,7 +2,7 @@
 use super::epoll::Epoll;
 use super::event::EventCounter;
 use super::pipe::{End, FEW, Pipe};
-use super::user_buffer::{TRANSFER_MAX, UserBuffers};
+use super::user_buffer::UserBuffers;
 use super::{Page, current, wait, wait_interruptibly};
 use crate::fs::Location;
 use crate::memory::UserAddress;
@@ -88,6 +88,13 @@ impl Description {
     #[cfg(test)]
     pub(crate) fn for_tests() -> Arc<Self> {
         Self::new(Object::Event(EventCounter::new(0, false)), 0)
+    }
+
+    /// Whether it takes what is written without looking at it.
+    #[inline]
+    #[must_use]
+    pub fn is_sink(&self) -> bool {
+        self.is_sink
     }
 
     /// The object.
@@ -194,13 +201,9 @@ impl Description {
         Ok(true)
     }
 
-    /// The write of a few bytes for which there is room, or of any to where none are needed, as
-    /// [`Self::read_few`].
+    /// The write of a few bytes for which there is room, as [`Self::read_few`].
     #[inline]
     pub fn write_few(&self, buffer: UserAddress, len: usize) -> Option<usize> {
-        if self.is_sink {
-            return Some(len.min(TRANSFER_MAX));
-        }
         let Object::Pipe(pipe, End::Write) = &self.object else { return None };
         if len > FEW || len == 0 {
             return None;
@@ -246,9 +249,13 @@ impl Description {
     ///
     /// # Errors
     /// As `pread64`.
+    #[inline]
     pub fn read_at(&self, offset: u64, into: &mut UserBuffers) -> Result<usize> {
         match &self.object {
-            Object::File(file) => wait(file.pread(offset, into)),
+            Object::File(file) => match file.pread_now(offset, into) {
+                Some(count) => count.map_err(Errno::from),
+                None => wait(file.pread(offset, into)),
+            },
             _ => Err(Errno::ESPIPE),
         }
     }
@@ -325,11 +332,15 @@ impl Description {
     ///
     /// # Errors
     /// As `pwrite64`.
+    #[inline]
     pub fn write_at(&self, offset: u64, from: &mut UserBuffers) -> Result<usize> {
         match &self.object {
             Object::File(file) => {
                 limit_size(file, Some(offset), from)?;
-                wait(file.pwrite(offset, from))
+                match file.pwrite_now(offset, from) {
+                    Some(count) => count.map_err(Errno::from),
+                    None => wait(file.pwrite(offset, from)),
+                }
             }
             _ => Err(Errno::ESPIPE),
         }
@@ -362,6 +373,7 @@ impl Description {
 }
 
 /// Cuts a write where the process's file size limit is, or refuses it.
+#[inline]
 fn limit_size(file: &File, offset: Option<u64>, from: &mut UserBuffers) -> Result<()> {
     let limit = current::file_size_limit();
     if limit == u64::MAX || file.node().kind() != FileKind::Regular {

@@ -69,7 +69,7 @@ impl At {
     /// # Errors
     /// `EBADF`, `ENOTDIR`.
     pub fn new(descriptor: i32, path: &[u8]) -> Result<Self> {
-        let (root, working) = current::with_fs(|fs| (fs.root.clone(), fs.working.clone()));
+        let (root, working) = current::with_places(|fs| (fs.root.clone(), fs.working.clone()));
         let credentials = current::credentials();
         if descriptor == AT_FDCWD || path.first() == Some(&b'/') {
             return Ok(Self { root, base: working, credentials });

@@ -219,10 +219,14 @@ impl AddressSpace {
     ///
     /// # Errors
     /// `ENOMEM`, `EEXIST` if the place is taken and not to be replaced.
+    #[inline]
     pub fn map(&self, request: MapRequest) -> Result<u64> {
         check_watermark()?;
         let length = request.length;
         let mut layout = self.layout.lock();
+        if layout.areas.total().saturating_add(length) > request.limit {
+            return Err(Errno::ENOMEM);
+        }
         if layout.areas.count() >= AREAS_MAX || length > MMAP_TOP {
             return Err(Errno::ENOMEM);
         }
@@ -281,6 +285,7 @@ impl AddressSpace {
         self.release_range(&mut layout.parked, range);
     }
 
+    #[inline]
     fn release_range(&self, parked: &mut BTreeMap<u64, FrameNumber>, range: Range<u64>) {
         let (present, count) = for_present(&range, super::FramePool::release);
         if count > 0 {
@@ -300,6 +305,16 @@ impl AddressSpace {
     pub fn protect(&self, range: Range<u64>, access: Access) -> Result<()> {
         check_watermark()?;
         let mut layout = self.layout.lock();
+        if let Some(index) = layout.areas.index_of(range.start)
+            && range.end <= layout.areas.at(index).end
+            && !access.is_empty()
+        {
+            check_file_access(layout.areas.at(index), access)?;
+            layout.generation += 1;
+            let index = layout.areas.change_one(index, &range, |area| area.access = access);
+            self.protect_pages(layout.areas.at(index), range);
+            return Ok(());
+        }
         if !layout.areas.covers(range.clone()) {
             return Err(Errno::ENOMEM);
         }
@@ -321,6 +336,7 @@ impl AddressSpace {
     }
 
     /// Makes the present pages of a part of an area what the area allows. Pages with other holders stay read-only.
+    #[inline]
     fn protect_pages(&self, area: &ProgramArea, part: Range<u64>) {
         let writable = area.access.contains(Access::WRITE);
         let mut run = (part.start..part.start, MapFlags(0));
@@ -515,6 +531,7 @@ fn describe_area(text: &mut String, area: &ProgramArea, heap: &Range<u64>) {
     );
 }
 
+#[inline]
 fn check_file_access(area: &ProgramArea, access: Access) -> Result<()> {
     use serix_chroma::OpenFlags;
     if let Behind::File(file, _) = &area.backing
@@ -586,6 +603,8 @@ pub struct MapRequest {
     pub grows_down: bool,
     /// What is behind it.
     pub backing: Behind,
+    /// Most bytes of all areas together (`RLIMIT_AS`).
+    pub limit: u64,
 }
 
 /// Where a mapping is to go.

@@ -47,5 +47,6 @@ pub fn map(space: &AddressSpace) -> Result<u64> {
         shared: false,
         grows_down: false,
         backing: Behind::Page(page.clone()),
+        limit: u64::MAX,
     })
 }

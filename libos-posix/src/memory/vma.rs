@@ -91,11 +91,13 @@ pub struct Areas<B> {
     total: u64,
     /// Where the last one was found: the next is often the same.
     last: Cell<usize>,
+    /// The end of what was removed last: what comes next often has its size.
+    hole: Cell<u64>,
 }
 
 impl<B: Backing> Default for Areas<B> {
     fn default() -> Self {
-        Self { list: Vec::new(), total: 0, last: Cell::new(0) }
+        Self { list: Vec::new(), total: 0, last: Cell::new(0), hole: Cell::new(0) }
     }
 }
 
@@ -219,11 +221,13 @@ impl<B: Backing> Areas<B> {
     }
 
     /// Takes out what lies in a range, in order; areas that reach beyond it are split.
+    #[inline]
     pub fn remove(&mut self, range: Range<u64>, mut take: impl FnMut(Area<B>)) {
         let span = self.span(&range);
         if span.is_empty() {
             return;
         }
+        self.hole.set(range.end);
         if span.len() == 1 {
             let inside = self.cut(span.start, &range);
             self.total -= inside.length();
@@ -282,10 +286,11 @@ impl<B: Backing> Areas<B> {
     pub fn change(&mut self, range: Range<u64>, mut change: impl FnMut(&mut Area<B>)) {
         let span = self.span(&range);
         if span.len() == 1 {
-            let mut area = self.cut(span.start, &range);
-            self.total -= area.length();
-            change(&mut area);
-            return self.insert(area);
+            let index = span.start;
+            let area = &self.list[index];
+            let inside = range.start.max(area.start)..range.end.min(area.end);
+            self.change_one(index, &inside, change);
+            return;
         }
         let mut changed = Vec::with_capacity(span.len());
         self.remove(range, |area| changed.push(area));
@@ -293,6 +298,45 @@ impl<B: Backing> Areas<B> {
             change(&mut area);
             self.insert(area);
         }
+    }
+
+    /// Changes the part of one area that is in a range, which it holds whole; answers the index of what holds it then.
+    #[inline]
+    pub fn change_one(
+        &mut self,
+        index: usize,
+        range: &Range<u64>,
+        mut change: impl FnMut(&mut Area<B>),
+    ) -> usize {
+        if self.change_whole(index, range, &mut change) {
+            return index;
+        }
+        let mut area = self.cut(index, range);
+        self.total -= area.length();
+        change(&mut area);
+        self.insert(area);
+        self.index_of(range.start).unwrap_or(index)
+    }
+
+    /// Changes an area that lies in a range where it is, unless it would join a neighbour then. Whether it did.
+    #[inline]
+    fn change_whole(
+        &mut self,
+        index: usize,
+        range: &Range<u64>,
+        change: &mut impl FnMut(&mut Area<B>),
+    ) -> bool {
+        let area = &self.list[index];
+        if area.start < range.start || area.end > range.end {
+            return false;
+        }
+        let touches_below = self.list.get(index + 1).is_some_and(|below| below.end == area.start);
+        let touches_above = index > 0 && self.list[index - 1].start == area.end;
+        if touches_below || touches_above {
+            return false;
+        }
+        change(&mut self.list[index]);
+        true
     }
 
     /// Moves the start of an area down, where nothing is.
@@ -303,9 +347,23 @@ impl<B: Backing> Areas<B> {
         }
     }
 
-    /// The highest free range of a length below `top` and not below `bottom`.
+    /// A free range of a length below `top` and not below `bottom`: at the end of what was removed last if that fits, else the
+    /// highest.
+    #[inline]
     #[must_use]
     pub fn find_free(&self, length: u64, bottom: u64, top: u64) -> Option<u64> {
+        let end = self.hole.get();
+        if end <= top && end >= bottom && end - bottom >= length {
+            let below = self.list.get(self.first_from(end - 1));
+            if below.is_none_or(|area| area.reserved_end() <= end - length) {
+                return Some(end - length);
+            }
+        }
+        self.hole.set(0);
+        self.find_highest(length, bottom, top)
+    }
+
+    fn find_highest(&self, length: u64, bottom: u64, top: u64) -> Option<u64> {
         let mut ceiling = top;
         let below = self.list.partition_point(|area| area.start >= top);
         for area in &self.list[below..] {

@@ -228,7 +228,9 @@ fn map(space: &AddressSpace, range: Range<u64>, access: Access, backing: Behind)
     let place = Placement::Fixed { address: range.start, replace: true };
     let length = range.end - range.start;
     let (shared, grows_down) = (false, false);
-    space.map(MapRequest { place, length, access, shared, grows_down, backing }).map(drop)
+    space
+        .map(MapRequest { place, length, access, shared, grows_down, backing, limit: u64::MAX })
+        .map(drop)
 }
 
 fn make_stack(
@@ -268,6 +270,7 @@ fn make_stack(
         shared: false,
         grows_down: true,
         backing: Behind::Nothing,
+        limit: u64::MAX,
     })?;
     UserAddress(image.pointer).write_bytes(&image.bytes)?;
     Ok(image.pointer)

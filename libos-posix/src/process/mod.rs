@@ -193,6 +193,12 @@ impl Process {
         self.space.lock().clone()
     }
 
+    /// Uses the program's memory without keeping it. Nothing in `work` may block.
+    #[inline]
+    pub fn with_space<R>(&self, work: impl FnOnce(&AddressSpace) -> R) -> R {
+        work(&self.space.lock())
+    }
+
     pub(crate) fn replace_space(&self, space: Arc<AddressSpace>) -> Arc<AddressSpace> {
         core::mem::replace(&mut *self.space.lock(), space)
     }

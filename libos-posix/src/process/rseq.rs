@@ -96,9 +96,17 @@ pub fn register(area: u64, length: u32, flags: u32, signature: u32) -> Result<()
 
 /// The running thread was interrupted where `trap` says: if that is in its critical section, it goes on elsewhere.
 /// What cannot be read or makes no sense is a SIGSEGV, as on Linux.
+#[inline]
 pub(crate) fn interrupted(trap: &mut TrapFrame) {
+    // Not matched under the lock: what a critical section asks for may fault.
     let registration = *current().rseq.lock();
-    let Some(registration) = registration else { return };
+    if let Some(registration) = registration {
+        interrupted_in(registration, trap);
+    }
+}
+
+#[cold]
+fn interrupted_in(registration: Registration, trap: &mut TrapFrame) {
     match redirect(registration, trap.rip) {
         Ok(rip) => trap.rip = rip,
         Err(_) => signal::post_fault(SignalInfo::kernel(SIGSEGV)),

@@ -533,6 +533,21 @@ pub(crate) extern "sysv64" fn whole_frame() {
     )
 }
 
+/// Entry of `rt_sigreturn`, which makes a frame of its own in place of that of the call.
+#[unsafe(naked)]
+pub(crate) extern "sysv64" fn sigreturn_entry() {
+    naked_asm!(
+        "sub rsp, 56",
+        "mov rdi, rsp",
+        "mov rsi, gs:[{program_rsp}]",
+        "call {handler}",
+        "jmp {restore}",
+        program_rsp = const local::PROGRAM_RSP,
+        handler = sym signal::rt_sigreturn,
+        restore = sym restore,
+    )
+}
+
 /// Entry of a table slot without a call of its own, and of every slot while calls are traced: hands the saved
 /// registers on.
 #[unsafe(naked)]

@@ -11,7 +11,7 @@ use core::marker::PhantomData;
 use core::mem::offset_of;
 use core::ops::{Deref, Range};
 use core::ptr::NonNull;
-use serix_sys::abi::dispatcher::LIBOS_OFFSET;
+use serix_sys::abi::dispatcher::{LIBOS_OFFSET, offset as page};
 
 /// The libOS's part of a dispatcher page, as far as assembly knows it.
 #[repr(C)]
@@ -139,6 +139,19 @@ pub fn program_stack_pointer() -> u64 {
             options(nostack, readonly, preserves_flags));
     }
     rsp
+}
+
+/// Where the program goes on after the running thread's present call.
+#[cold]
+#[must_use]
+pub fn program_instruction_pointer() -> u64 {
+    let rip: u64;
+    // SAFETY: as `current`.
+    unsafe {
+        asm!("mov {}, gs:[{}]", out(reg) rip, const page::FOREIGN_RIP,
+            options(nostack, readonly, preserves_flags));
+    }
+    rip
 }
 
 /// Tells a dispatcher page (of any environment) which thread runs there next.

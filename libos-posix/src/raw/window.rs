@@ -23,13 +23,16 @@ pub fn entry(address: u64) -> u64 {
     load_window(entry_address(address))
 }
 
-/// Whether there is a leaf table for an address.
-fn table_exists(address: u64) -> bool {
+/// Whether there is a leaf table for an address. A walk that is `far` may lead through much that is not there, so it
+/// looks from the top; for others the two levels above the table do, of which a load faults if there is not even the
+/// first.
+#[inline]
+fn table_exists(address: u64, far: bool) -> bool {
     let table = entry_address(address);
     let directory = entry_address(table);
     let pointers = entry_address(directory);
-    let top = entry_address(pointers);
-    [top, pointers, directory].into_iter().all(|at| load_window(at) & MapFlags::PRESENT.0 != 0)
+    let is_present = |at| load_window(at) & MapFlags::PRESENT.0 != 0;
+    (!far || is_present(entry_address(pointers))) && is_present(pointers) && is_present(directory)
 }
 
 /// Calls `visit` with address and entry of each present page in `start..end`, both page-aligned program
@@ -37,20 +40,23 @@ fn table_exists(address: u64) -> bool {
 #[inline]
 pub fn walk(start: u64, end: u64, mut visit: impl FnMut(u64, u64)) {
     let table_span = PAGES_PER_TABLE * PAGE_SIZE as u64;
+    let far = end - start > table_span;
     let mut at = start;
     while at < end {
         let stop = end.min((at | (table_span - 1)) + 1);
-        if !table_exists(at) {
+        if !table_exists(at, far) {
             at = skip_missing(at, stop);
             continue;
         }
-        while at < stop {
-            let entry = read_entry(entry_address(at));
+        let (mut slot, last) = (entry_address(at), entry_address(stop));
+        while slot < last {
+            let entry = read_entry(slot);
             if entry & MapFlags::PRESENT.0 != 0 {
-                visit(at, entry);
+                visit((slot - WINDOW_ADDRESS) / 8 << PAGE_SHIFT, entry);
             }
-            at += PAGE_SIZE as u64;
+            slot += 8;
         }
+        at = stop;
     }
 }
 

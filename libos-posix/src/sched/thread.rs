@@ -156,6 +156,13 @@ impl Thread {
         }
     }
 
+    /// Sends the running thread, which this is, through the exit work.
+    #[inline]
+    pub(crate) fn request_work(&self) {
+        self.work.store(true, Ordering::Relaxed);
+        crate::raw::local::request_work();
+    }
+
     /// Whether the exit work is asked for.
     pub(crate) fn has_work(&self) -> bool {
         self.work.load(Ordering::Relaxed)

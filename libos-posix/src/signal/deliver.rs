@@ -6,7 +6,7 @@ use super::{Action, SA_NODEFER, SA_RESETHAND, SA_RESTART, send};
 use crate::Errno;
 use crate::process::{self, ExitStatus, Phase};
 use crate::raw::entry::TrapFrame;
-use crate::sched::current;
+use crate::sched::{Thread, current};
 use core::sync::atomic::Ordering;
 
 /// Length of the `syscall` instruction.
@@ -42,38 +42,31 @@ pub fn exit_work(trap: &mut TrapFrame, result: Option<i64>) {
         trap.rax = result as u64;
     }
     loop {
-        deliver_all(trap, number, &mut restart);
+        let was_handled = deliver_all(trap, number, &mut restart);
         if restart != Restart::No {
             settle(trap, number, true);
             restart = Restart::No;
         }
-        restore_mask();
+        // What brings back a mask that was set for a wait is the end of a handler, if there is one.
+        if !was_handled {
+            restore_mask();
+        }
         if !current().has_work() {
             break;
         }
     }
 }
 
-/// Delivers what waits now.
-fn deliver_all(trap: &mut TrapFrame, number: u64, restart: &mut Restart) {
+/// Delivers what waits now. Answers whether a handler is to run.
+fn deliver_all(trap: &mut TrapFrame, number: u64, restart: &mut Restart) -> bool {
+    let mut was_handled = false;
     loop {
         let me = current();
         me.clear_work();
-        let (phase, executing) = {
-            let state = me.process.state.lock();
-            (state.phase, state.executing)
-        };
-        match phase {
-            // Another thread runs `execve`.
-            Phase::Running if executing.is_some_and(|tid| tid != me.tid) => process::exit_thread(),
-            Phase::Running => {}
-            Phase::Stopped => {
-                send::wait_while_stopped();
-                continue;
-            }
-            Phase::Exiting(_) | Phase::Zombie(_) => process::exit_thread(),
+        if !goes_on(&me) {
+            continue;
         }
-        let Some(next) = next_signal() else { return };
+        let Some(next) = next_signal() else { return was_handled };
         crate::syscall::trace_signal(&next.info);
         if !next.action.is_handled() {
             act_by_default(next.info.signal);
@@ -90,10 +83,33 @@ fn deliver_all(trap: &mut TrapFrame, number: u64, restart: &mut Restart) {
         process::rseq::interrupted(trap);
         // Whatever sleeps next is another sleep.
         me.sleep_deadline_ns.store(0, Ordering::Relaxed);
-        let Next { info, action, mask, alt_stack } = &next;
+        let Next { info, action, mask, alt_stack, is_last } = &next;
         if frame::push(trap, info, action, *mask, *alt_stack).is_err() {
             process::terminate(ExitStatus::Signalled { signal: set::SIGSEGV, core: true });
         }
+        was_handled = true;
+        if *is_last && !me.has_work() {
+            return true;
+        }
+    }
+}
+
+/// Whether the thread's process runs. If it stopped, waits until it is continued; if the thread is to end, ends it.
+#[inline]
+fn goes_on(me: &Thread) -> bool {
+    let (phase, executing) = {
+        let state = me.process.state.lock();
+        (state.phase, state.executing)
+    };
+    match phase {
+        // Another thread runs `execve`.
+        Phase::Running if executing.is_some_and(|tid| tid != me.tid) => process::exit_thread(),
+        Phase::Running => true,
+        Phase::Stopped => {
+            send::wait_while_stopped();
+            false
+        }
+        Phase::Exiting(_) | Phase::Zombie(_) => process::exit_thread(),
     }
 }
 
@@ -115,6 +131,8 @@ struct Next {
     /// The mask that the handler's end brings back.
     mask: SignalSet,
     alt_stack: AltStack,
+    /// Whether nothing more waits that may be delivered now.
+    is_last: bool,
 }
 
 /// Takes the next signal that does something. For one that is handled the handler's mask is set.
@@ -142,7 +160,9 @@ fn next_signal() -> Option<Next> {
             signals.mask = during.without(SignalSet::UNBLOCKABLE);
             mask = signals.saved_mask.take().unwrap_or(mask);
         }
-        return Some(Next { info, action, mask, alt_stack: signals.alt_stack });
+        let waiting = signals.pending.set().with(process.pending.set());
+        let is_last = waiting.without(signals.mask).is_empty();
+        return Some(Next { info, action, mask, alt_stack: signals.alt_stack, is_last });
     }
 }
 

@@ -3,12 +3,12 @@
 //! The vector registers go between CPU and program memory by one instruction each way.
 use super::info::{INFO_SIZE, SignalInfo};
 use super::set::{SIGSEGV, SignalSet};
-use super::{Action, SA_ONSTACK, SA_RESTORER, post_fault, set_mask};
+use super::{Action, SA_ONSTACK, SA_RESTORER, SA_SIGINFO, post_fault};
 use crate::memory::UserAddress;
-use crate::raw::PROGRAM_END;
 use crate::raw::context::VectorState;
 use crate::raw::entry::TrapFrame;
-use crate::raw::user;
+use crate::raw::user::{self, CONTEXT_SIZE, Saved};
+use crate::raw::{PROGRAM_END, local};
 use crate::sched::current;
 use crate::{Errno, Result};
 use serix_sys::abi::layout::{USER_CODE_SELECTOR, USER_DATA_SELECTOR};
@@ -16,25 +16,8 @@ use serix_sys::abi::layout::{USER_CODE_SELECTOR, USER_DATA_SELECTOR};
 /// Bytes below rsp that a leaf function uses (System V ABI, 3.2.2).
 const RED_ZONE: u64 = 128;
 /// `struct rt_sigframe`: return address, `ucontext`, `siginfo`.
-const FRAME_WORDS: usize = 1 + CONTEXT_WORDS;
-const CONTEXT_WORDS: usize = 38;
-const CONTEXT_SIZE: u64 = CONTEXT_WORDS as u64 * 8;
-const FRAME_SIZE: u64 = FRAME_WORDS as u64 * 8 + INFO_SIZE as u64;
-/// `UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS`
-const CONTEXT_FLAGS: u64 = 7;
-/// Words of `ucontext`.
-mod word {
-    pub(super) const STACK: usize = 2;
-    pub(super) const REGISTERS: usize = 5;
-    pub(super) const SELECTORS: usize = 23;
-    pub(super) const VECTORS: usize = 28;
-    pub(super) const MASK: usize = 37;
-}
-/// What tells a program, and us, that the extended area follows the legacy one.
-const MAGIC1: u32 = 0x4650_5853;
-const MAGIC2: u32 = 0x4650_5845;
-/// Where the magic is in the legacy region, and where XSAVE's own reserved bytes end.
-const SOFTWARE_BYTES: u64 = 464;
+const FRAME_SIZE: u64 = INFO_OFFSET + INFO_SIZE as u64;
+const INFO_OFFSET: u64 = 8 + CONTEXT_SIZE;
 /// Flags that a program may set (`FIX_EFLAGS` of Linux).
 const PROGRAM_FLAGS: u64 = 0x5_0DD5;
 /// Flags that a handler starts without: direction, trap, resume.
@@ -94,6 +77,7 @@ pub(super) fn place(
 }
 
 /// Puts a frame on the program's stack and enters the handler.
+#[inline]
 pub(super) fn push(
     trap: &mut TrapFrame,
     info: &SignalInfo,
@@ -101,24 +85,36 @@ pub(super) fn push(
     mask: SignalSet,
     alt_stack: AltStack,
 ) -> Result<()> {
-    let (_, vector_size) = VectorState::features();
+    let (features, vector_size) = VectorState::features();
     let (frame, vectors) = place(trap.rsp, action, alt_stack, vector_size as u64);
-    if action.flags & SA_RESTORER == 0 {
+    if action.flags & SA_RESTORER == 0 || action.handler >= PROGRAM_END {
         return Err(Errno::EFAULT);
     }
-    store_vectors(vectors)?;
-    let words = words(action.restorer, trap, mask, alt_stack, vectors);
-    UserAddress(frame).write(&words)?;
-    let info_at = frame + FRAME_WORDS as u64 * 8;
-    UserAddress(info_at).write(&info.to_words())?;
+    let saved = Saved {
+        restorer: action.restorer,
+        stack_address: alt_stack.address,
+        stack_flags: alt_stack.flags(trap.rsp).into(),
+        stack_size: alt_stack.size,
+        mask: mask.0,
+        vectors,
+    };
+    if !user::save_vectors(vectors, vector_size, features)
+        || !user::store_signal(frame, trap, &saved)
+    {
+        return Err(Errno::EFAULT);
+    }
+    // As Linux, which leaves what is there to handlers that do not ask for it.
+    if action.flags & SA_SIGINFO != 0 {
+        UserAddress(frame + INFO_OFFSET).write(&info.to_words())?;
+    }
     trap.rdi = info.signal.into();
-    trap.rsi = info_at;
+    trap.rsi = frame + INFO_OFFSET;
     trap.rdx = frame + 8;
     trap.rax = 0;
     trap.rip = action.handler;
     trap.rsp = frame;
     trap.rflags &= !HANDLER_CLEARS;
-    if trap.rip >= PROGRAM_END { Err(Errno::EFAULT) } else { Ok(()) }
+    Ok(())
 }
 
 /// Bytes that a frame takes at most, for `AT_MINSIGSTKSZ`.
@@ -128,111 +124,44 @@ pub fn frame_size() -> u64 {
     FRAME_SIZE + vector_size as u64 + 4 + 64 + 16
 }
 
-fn store_vectors(at: u64) -> Result<()> {
-    let (features, size) = VectorState::features();
-    if !user::save_vectors(at, size, features) {
-        return Err(Errno::EFAULT);
-    }
-    let size = size as u64;
-    let software = [u64::from(MAGIC1) | (size + 4) << 32, features, size, 0, 0, 0];
-    UserAddress(at + SOFTWARE_BYTES).write(&software)?;
-    UserAddress(at + size).write(&MAGIC2)
-}
-
-/// Return address and `ucontext`. One expression, so that nothing is zeroed first.
+/// Makes registers as a program stored them ones that it may have; false if it cannot be.
 #[inline]
-fn words(
-    restorer: u64,
-    trap: &TrapFrame,
-    mask: SignalSet,
-    stack: AltStack,
-    vectors: u64,
-) -> [u64; FRAME_WORDS] {
-    let stack_flags = stack.flags(trap.rsp).into();
-    let selectors = USER_CODE_SELECTOR | USER_DATA_SELECTOR << 48;
-    #[rustfmt::skip]
-    let words = [
-        restorer,
-        CONTEXT_FLAGS, 0, stack.address, stack_flags, stack.size,
-        trap.r8, trap.r9, trap.r10, trap.r11, trap.r12, trap.r13, trap.r14, trap.r15,
-        trap.rdi, trap.rsi, trap.rbp, trap.rbx, trap.rdx, trap.rax, trap.rcx, trap.rsp,
-        trap.rip, trap.rflags,
-        selectors, 0, 0, mask.0, 0, vectors,
-        0, 0, 0, 0, 0, 0, 0, 0,
-        mask.0,
-    ];
-    words
+fn settle(trap: &mut TrapFrame) -> bool {
+    trap.rflags = trap.rflags & PROGRAM_FLAGS | INTERRUPTS | 2;
+    trap.cs = USER_CODE_SELECTOR;
+    trap.ss = USER_DATA_SELECTOR;
+    trap.rip < PROGRAM_END
 }
 
-/// Takes the registers of a frame back; what a program may not choose stays as it is.
-fn restore(context: &[u64; CONTEXT_WORDS], trap: &mut TrapFrame) -> Result<()> {
-    let mut registers = [0; word::SELECTORS - word::REGISTERS];
-    registers.copy_from_slice(&context[word::REGISTERS..word::SELECTORS]);
-    let [r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags] =
-        registers;
-    if rip >= PROGRAM_END {
-        return Err(Errno::EFAULT);
-    }
-    *trap = TrapFrame {
-        r8,
-        r9,
-        r10,
-        r11,
-        r12,
-        r13,
-        r14,
-        r15,
-        rdi,
-        rsi,
-        rbp,
-        rbx,
-        rdx,
-        rax,
-        rcx,
-        rsp,
-        rip,
-        rflags: rflags & PROGRAM_FLAGS | INTERRUPTS | 2,
-        cs: USER_CODE_SELECTOR,
-        ss: USER_DATA_SELECTOR,
-    };
-    Ok(())
-}
-
-fn restore_vectors(at: u64) -> Result<()> {
+#[inline]
+fn restore_vectors(at: u64) -> bool {
     if at == 0 {
         current().context.reset_vectors();
-        return Ok(());
+        return true;
     }
     let (features, size) = VectorState::features();
-    let magic: u64 = UserAddress(at + SOFTWARE_BYTES).read()?;
-    let loaded = if magic as u32 == MAGIC1 {
-        user::load_vectors(at, size, features)
-    } else {
-        user::load_legacy_vectors(at)
-    };
-    if loaded { Ok(()) } else { Err(Errno::EFAULT) }
+    user::load_vectors(at, size, features)
 }
 
-/// `rt_sigreturn`: the program's stack pointer is right above the frame's return address.
-pub fn rt_sigreturn(trap: &mut TrapFrame) {
-    let outcome = UserAddress(trap.rsp).read::<[u64; CONTEXT_WORDS]>().and_then(|context| {
-        restore(&context, trap)?;
-        restore_vectors(context[word::VECTORS])?;
-        let stack = AltStack { address: context[word::STACK], size: context[word::STACK + 2] };
-        current().signals.lock().alt_stack = stack;
-        set_mask(SignalSet(context[word::MASK]));
-        Ok(())
-    });
-    if outcome.is_err() {
-        post_fault(SignalInfo::kernel(SIGSEGV));
+/// `rt_sigreturn`: the program's stack pointer is right above the frame's return address. All of `trap` is to be made.
+pub(crate) extern "sysv64" fn rt_sigreturn(trap: &mut TrapFrame, rsp: u64) {
+    let mut saved = Saved::default();
+    if user::load_signal(rsp, trap, &mut saved) && settle(trap) && restore_vectors(saved.vectors) {
+        let stack = AltStack { address: saved.stack_address, size: saved.stack_size };
+        super::send::set_mask_and_stack(SignalSet(saved.mask), stack);
+        return;
     }
+    // Where it was made, with nothing in the other registers.
+    *trap = TrapFrame::new(local::program_instruction_pointer(), rsp);
+    post_fault(SignalInfo::kernel(SIGSEGV));
 }
 
-const _: () = assert!(CONTEXT_SIZE == 304 && FRAME_SIZE == 440);
+const _: () = assert!(FRAME_SIZE == 440);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::sync::atomic::{AtomicU64, Ordering};
 
     const SIZE: u64 = 832;
 
@@ -258,23 +187,37 @@ mod tests {
         assert_eq!(AltStack::default().flags(0x7000_0000), DISABLED);
     }
 
+    /// Stands for program memory: statics of a test program lie below the end of it.
+    static AREA: [AtomicU64; 39] = [const { AtomicU64::new(0) }; 39];
+
     #[test]
     fn registers_survive_and_privileged_flags_do_not() {
+        let at = AREA.as_ptr() as u64;
+        let word = |index: usize| AREA[index].load(Ordering::Relaxed);
         let mut trap = TrapFrame::new(0x40_1000, 0x7000_0000);
-        (trap.rax, trap.r15, trap.rdi, trap.rcx) = (1, 15, 7, 9);
-        let all = super::words(9, &trap, SignalSet(5), AltStack::default(), 0x6000);
-        assert_eq!((all[0], all[1], all[1 + word::SELECTORS]), (9, 7, 0x2b << 48 | 0x33));
-        assert_eq!(all[1 + word::VECTORS - 2], 5, "the old mask");
-        let mut words = [0; CONTEXT_WORDS];
-        words.copy_from_slice(&all[1..]);
-        assert_eq!((words[word::MASK], words[word::VECTORS]), (5, 0x6000));
-        let mut back = TrapFrame::default();
-        restore(&words, &mut back).unwrap();
+        (trap.rax, trap.r15, trap.rdi, trap.rcx, trap.rbx) = (1, 15, 7, 9, 11);
+        (trap.r8, trap.r14, trap.rsi, trap.rdx, trap.rbp) = (8, 14, 6, 4, 3);
+        let saved = Saved {
+            restorer: 9,
+            stack_address: 0x100,
+            stack_flags: 2,
+            stack_size: 0x200,
+            mask: 5,
+            vectors: 0x6000,
+        };
+        assert!(user::store_signal(at, &trap, &saved));
+        assert_eq!((word(0), word(1), word(24)), (9, 7, 0x2b << 48 | 0x33));
+        assert_eq!((word(27), word(29), word(38)), (5, 0x6000, 5), "masks and vectors");
+        let (mut back, mut read) = (TrapFrame::default(), Saved::default());
+        assert!(user::load_signal(at + 8, &mut back, &mut read) && settle(&mut back));
         assert_eq!(back, trap);
-        words[22] = u64::MAX;
-        restore(&words, &mut back).unwrap();
+        assert_eq!(read, Saved { restorer: 0, stack_flags: 0, ..saved });
+        back.rflags = u64::MAX;
+        assert!(settle(&mut back));
         assert_eq!(back.rflags & (1 << 14 | 3 << 12 | 1 << 17), 0);
-        words[21] = u64::MAX;
-        assert!(restore(&words, &mut back).is_err());
+        back.rip = u64::MAX;
+        assert!(!settle(&mut back));
+        assert!(!user::store_signal(PROGRAM_END - 8, &trap, &saved));
+        assert!(!user::load_signal(u64::MAX, &mut back, &mut read));
     }
 }

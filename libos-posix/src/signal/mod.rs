@@ -11,11 +11,12 @@ mod send;
 pub mod set;
 
 pub use deliver::exit_work;
-pub use frame::{AltStack, frame_size, rt_sigreturn};
+pub(crate) use frame::rt_sigreturn;
+pub use frame::{AltStack, frame_size};
 pub(crate) use frame::{DISABLED, ON_STACK};
 pub use info::SignalInfo;
 pub use pending::Pending;
-pub(crate) use send::{check_permission, describe_exit, is_unblockable};
+pub(crate) use send::{check_permission, describe_exit, is_unblockable, send_to_self};
 pub use send::{notify_parent, post_fault, raise, send, send_to_group, send_to_thread, set_mask};
 pub use set::{Signal, SignalSet};
 

@@ -1,7 +1,7 @@
 //! Sending signals.
 use super::info::{Origin, SignalInfo, code};
 use super::set::{self, DefaultAction, SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, Signal, SignalSet};
-use super::{Action, SA_NOCLDSTOP, SA_NOCLDWAIT};
+use super::{Action, AltStack, SA_NOCLDSTOP, SA_NOCLDWAIT};
 use crate::process::{self, ExitStatus, Phase, Process, Report};
 use crate::sched::{Thread, current};
 use crate::{Errno, Result};
@@ -73,22 +73,51 @@ pub fn raise(signal: Signal) {
 
 /// A signal for what an instruction did. It is delivered even if masked or ignored: then it kills, as on Linux.
 pub fn post_fault(info: SignalInfo) {
-    let me = current().arc();
-    {
-        let mut process = me.process.signals.lock();
-        let mut signals = me.signals.lock();
-        let action = process.action_mut(info.signal);
-        if signals.mask.has(info.signal) || action.handler == Action::IGNORE {
-            *action = Action::default();
-        }
+    let me = current();
+    let mut process = me.process.signals.lock();
+    let mut signals = me.signals.lock();
+    let is_masked = signals.mask.has(info.signal);
+    if is_masked || process.action(info.signal).handler == Action::IGNORE {
+        *process.action_mut(info.signal) = Action::default();
         signals.mask = signals.mask.without(SignalSet::of(info.signal));
-        signals.pending.add(info);
     }
-    me.interrupt();
+    signals.pending.add(info);
+    me.request_work();
 }
 
+/// Sends the running thread's process a signal from itself, where that is simple: one thread, which does not mask it. False
+/// if it is not.
+#[inline]
+pub(crate) fn send_to_self(signal: Signal, code: i32) -> bool {
+    let me = current();
+    let state = me.process.state.lock();
+    if UNDOING.has(signal) || state.threads.len() != 1 || me.signals.lock().mask.has(signal) {
+        return false;
+    }
+    let mut signals = me.process.signals.lock();
+    if !signals.action(signal).is_handled() || !signals.pending.set().is_empty() {
+        return false;
+    }
+    let info = SignalInfo::from_process(signal, code, me.process.pid, state.credentials.uid);
+    signals.pending.add(info);
+    me.request_work();
+    true
+}
+
+/// Signals that undo others before they are looked at.
+const UNDOING: SignalSet =
+    SignalSet::STOPS.with(SignalSet::of(SIGCONT)).with(SignalSet::of(SIGKILL));
+
 /// What a signal undoes before it is looked at: stops and SIGCONT cancel each other, SIGCONT and SIGKILL continue.
+#[inline]
 fn prepare(process: &Arc<Process>, signal: Signal) {
+    if UNDOING.has(signal) {
+        undo(process, signal);
+    }
+}
+
+#[cold]
+fn undo(process: &Arc<Process>, signal: Signal) {
     let stops = set::default_action(signal) == DefaultAction::Stop;
     if stops {
         discard(process, SignalSet::of(SIGCONT));
@@ -161,13 +190,26 @@ pub(crate) fn describe_exit(status: ExitStatus) -> (i32, i32) {
 
 /// Sets the running thread's mask; answers the old one. What it lets through is delivered on the way out.
 pub fn set_mask(mask: SignalSet) -> SignalSet {
+    let stack = current().signals.lock().alt_stack;
+    set_mask_and_stack(mask, stack)
+}
+
+/// The same, and its alternate stack.
+#[inline]
+pub(super) fn set_mask_and_stack(mask: SignalSet, stack: AltStack) -> SignalSet {
     let me = current();
-    let old = {
+    let (old, mine) = {
         let mut signals = me.signals.lock();
-        core::mem::replace(&mut signals.mask, mask.without(SignalSet::UNBLOCKABLE))
+        signals.alt_stack = stack;
+        let old = core::mem::replace(&mut signals.mask, mask.without(SignalSet::UNBLOCKABLE));
+        (old, signals.pending.set())
     };
-    if old.without(mask) != SignalSet::EMPTY {
-        me.arc().interrupt();
+    let let_through = old.without(mask);
+    if !let_through.is_empty() {
+        let waiting = mine.with(me.process.signals.lock().pending.set());
+        if !waiting.and(let_through).is_empty() {
+            me.arc().interrupt();
+        }
     }
     old
 }

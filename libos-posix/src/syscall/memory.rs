@@ -57,10 +57,14 @@ pub(super) fn mmap(
         (true, true) => Behind::Shared(Arc::new(SharedPages::default()), 0),
         (false, _) => file_behind(descriptor, offset, length, access, shared)?,
     };
-    check_limit(length, is_anonymous && flags & linux::MAP_NORESERVE == 0)?;
+    if is_anonymous && flags & linux::MAP_NORESERVE == 0 {
+        check_frames(length)?;
+    }
+    let process = current_process();
+    let limit = process.state.lock().limits.soft(Resource::AddressSpace);
     let grows_down = flags & linux::MAP_GROWSDOWN != 0;
-    let request = MapRequest { place, length, access, shared, grows_down, backing };
-    let start = current_process().space().map(request)?;
+    let request = MapRequest { place, length, access, shared, grows_down, backing, limit };
+    let start = process.with_space(|space| space.map(request))?;
     if flags & (linux::MAP_POPULATE | linux::MAP_LOCKED) != 0 {
         populate(start, length);
     }
@@ -122,15 +126,21 @@ fn zero_device(file: &crate::file::description::File, shared: bool) -> Result<Be
 }
 
 /// Refuses what no memory of the session could ever hold, and what the limits forbid.
-fn check_limit(length: u64, counts: bool) -> Result<()> {
+fn check_limit(length: u64) -> Result<()> {
     let process = current_process();
     let limit = process.state.lock().limits.soft(Resource::AddressSpace);
     let mapped = process.space().layout().areas.total();
-    let (_, frames) = crate::memory::usage();
-    if mapped.saturating_add(length) > limit || (counts && length / PAGE > frames as u64) {
+    if mapped.saturating_add(length) > limit {
         return Err(Errno::ENOMEM);
     }
-    Ok(())
+    check_frames(length)
+}
+
+/// Refuses what no memory of the session could ever hold.
+#[inline]
+fn check_frames(length: u64) -> Result<()> {
+    let (_, frames) = crate::memory::usage();
+    if length / PAGE > frames as u64 { Err(Errno::ENOMEM) } else { Ok(()) }
 }
 
 /// Touches the pages of a range, as far as there is memory.
@@ -152,7 +162,7 @@ pub(super) fn munmap(address: u64, length: u64) -> Result<()> {
     if start >= address + length {
         return Ok(());
     }
-    current_process().space().unmap(start..address + length)
+    current_process().with_space(|space| space.unmap(start..address + length))
 }
 
 /// `mprotect`
@@ -168,7 +178,7 @@ pub(super) fn mprotect(address: u64, length: u64, protection: u32) -> Result<()>
     if address >= PROGRAM_END || length > PROGRAM_END - address {
         return Err(Errno::ENOMEM);
     }
-    current_process().space().protect(address..address + length, access)
+    current_process().with_space(|space| space.protect(address..address + length, access))
 }
 
 /// `brk`: never fails, but tells where the heap ends.
@@ -190,8 +200,9 @@ pub(super) fn brk(address: u64) -> Result<u64> {
             shared: false,
             grows_down: false,
             backing: Behind::Nothing,
+            limit: u64::MAX,
         };
-        check_limit(wanted - end, true).and_then(|()| space.map(request)).map(drop)
+        check_limit(wanted - end).and_then(|()| space.map(request)).map(drop)
     } else if wanted < end {
         space.unmap(wanted..end)
     } else {
@@ -227,7 +238,7 @@ pub(super) fn mremap(
     if address >= PROGRAM_END || old > PROGRAM_END - address {
         return Err(Errno::EFAULT);
     }
-    check_limit(new.saturating_sub(old), true)?;
+    check_limit(new.saturating_sub(old))?;
     let target = match (fixed, flags & linux::MREMAP_MAYMOVE != 0) {
         (true, _) => Some(Some(new_address)),
         (false, true) => Some(None),

@@ -167,6 +167,9 @@ pub(super) fn kill(pid: i32, number: u32) -> Result<()> {
         return Err(Errno::EINVAL);
     }
     if pid as u32 == current_process().pid {
+        if number != 0 && signal::send_to_self(number, code::USER) {
+            return Ok(());
+        }
         let me = current_process();
         return if number == 0 { Ok(()) } else { send(&me, from_me(number, code::USER)) };
     }
@@ -263,6 +266,8 @@ pub(super) fn sigaltstack(new: UserAddress, old: UserAddress) -> Result<()> {
     }
 }
 
+/// As `raw::entry` calls it, for traces, which have the whole frame.
 pub(super) extern "sysv64" fn rt_sigreturn(trap: &mut TrapFrame) {
-    signal::rt_sigreturn(trap);
+    let rsp = trap.rsp;
+    signal::rt_sigreturn(trap, rsp);
 }

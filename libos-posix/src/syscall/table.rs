@@ -1,7 +1,7 @@
 //! Which handler a number has: the one table, with the names of calls and arguments for traces.
 use super::{invoke, memory, misc, process, resources, sched, signal, time, user};
 use crate::file::calls as file;
-use crate::raw::entry::{Entry, TrapFrame};
+use crate::raw::entry::{Entry, TrapFrame, sigreturn_entry};
 use crate::whole_frame_entry;
 use linux_raw_sys::general::*;
 
@@ -23,6 +23,7 @@ macro_rules! calls {
     (
         plain { $( $number:ident $name:ident ( $($argument:ident),* ) = $handler:path; )* }
         whole_frame { $( $frame_number:ident $frame_name:ident ( $($frame_argument:ident),* ) = $frame_handler:path; )* }
+        new_frame { $( $new_number:ident $new_name:ident = $new_entry:path, $new_handler:path; )* }
     ) => {
         static TABLE: [Entry; TABLE_SIZE] = {
             let mut table = [Entry::unknown(); TABLE_SIZE];
@@ -40,6 +41,7 @@ macro_rules! calls {
                     Entry::whole_frame(entry)
                 };
             )*
+            $( table[$new_number as usize] = Entry::whole_frame($new_entry); )*
             table
         };
 
@@ -50,6 +52,15 @@ macro_rules! calls {
                 table[$frame_number as usize] = {
                     extern "sysv64" fn traced(frame: &mut TrapFrame) {
                         super::trace::frame_call($frame_number as u64, frame, $frame_handler);
+                    }
+                    whole_frame_entry!(entry, traced);
+                    Some(Entry::whole_frame(entry))
+                };
+            )*
+            $(
+                table[$new_number as usize] = {
+                    extern "sysv64" fn traced(frame: &mut TrapFrame) {
+                        super::trace::frame_call($new_number as u64, frame, $new_handler);
                     }
                     whole_frame_entry!(entry, traced);
                     Some(Entry::whole_frame(entry))
@@ -67,6 +78,10 @@ macro_rules! calls {
             $(
                 table[$frame_number as usize] = Some(Description {
                     name: stringify!($frame_name), arguments: &[$(stringify!($frame_argument)),*], whole_frame: true });
+            )*
+            $(
+                table[$new_number as usize] =
+                    Some(Description { name: stringify!($new_name), arguments: &[], whole_frame: true });
             )*
             table
         };
@@ -305,7 +320,9 @@ calls! {
         __NR_clone3 clone3(arguments, size) = process::clone3;
         __NR_execve execve(path, arguments, environment) = process::execve;
         __NR_execveat execveat(directory, path, arguments, environment, flags) = process::execveat;
-        __NR_rt_sigreturn rt_sigreturn() = signal::rt_sigreturn;
+    }
+    new_frame {
+        __NR_rt_sigreturn rt_sigreturn = sigreturn_entry, signal::rt_sigreturn;
     }
 }
 

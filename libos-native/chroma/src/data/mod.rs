@@ -25,7 +25,16 @@ struct Chunk {
     len: usize,
 }
 
+/// The chunk of `wanted` bytes at `position`, not none, if it is one and within a file of `size`.
+#[inline]
+fn in_page(size: u64, position: u64, wanted: usize) -> Option<Chunk> {
+    let part = chunk(position, wanted);
+    let fits = wanted > 0 && part.len == wanted && size >= wanted as u64;
+    (fits && position <= size - wanted as u64).then_some(part)
+}
+
 /// The first chunk of `left` bytes at `position`.
+#[inline]
 fn chunk(position: u64, left: usize) -> Chunk {
     let offset = (position % PAGE_BYTES) as usize;
     Chunk { index: position / PAGE_BYTES, offset, len: left.min(PAGE_SIZE - offset) }

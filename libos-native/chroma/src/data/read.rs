@@ -24,6 +24,20 @@ impl Progress {
 }
 
 impl<P: Page> Node<P> {
+    /// Reads what lies in one cached page and within the file; `None` if it does not.
+    #[inline]
+    pub(crate) fn read_page<D: Destination<P>>(
+        &self,
+        offset: u64,
+        into: &mut D,
+    ) -> Option<VfsResult<usize>> {
+        let mapping = self.mapping().ok()?;
+        let wanted = into.remaining();
+        let part = super::in_page(mapping.size(), offset, wanted)?;
+        let copied = into.put_page(&mapping.cached(part.index)?, part.offset, wanted);
+        Some(transferred(copied, wanted))
+    }
+
     /// Reads at `offset`; ready if all pages are cached. `ahead` more pages may be read from the
     /// file system behind those asked for.
     pub(crate) fn read_at<'a>(

@@ -70,6 +70,31 @@ impl Progress {
 }
 
 impl<P: Page> Node<P> {
+    /// Writes what lies in one page that is cached and dirty, and within the file; `None` if it does not, or another
+    /// writer is at it.
+    #[inline]
+    pub(crate) fn write_page<S: Source<P>>(
+        self: &Arc<Self>,
+        offset: u64,
+        from: &mut S,
+        is_privileged: bool,
+    ) -> Option<VfsResult<usize>> {
+        let mapping = self.mapping().ok()?;
+        if !is_privileged && loses_set_ids(self.mode()) {
+            return None;
+        }
+        let wanted = from.remaining();
+        let part = super::in_page(mapping.size(), offset, wanted)?;
+        let _guard = self.changing.try_lock()?;
+        let page = mapping.cached_dirty(part.index)?;
+        let copied = from.take_page(&page, part.offset, wanted);
+        if copied > 0 && !mapping.is_resident() && mapping.mark_dirty(part.index, false) {
+            self.volume().core.cache.enlist(self);
+        }
+        self.note_write(mapping, copied);
+        Some(transferred(copied, wanted))
+    }
+
     /// Writes; ready if no other writer is at it and all pages are cached and dirty already.
     pub(crate) fn write_at<'a>(
         self: &'a Arc<Self>,

@@ -50,6 +50,37 @@ impl<P: Page> File<P> {
         self.pread_unchecked(offset, into)
     }
 
+    /// As [`Self::pread`] if what is read lies in one page of the cache; `None` if it does not.
+    #[inline]
+    pub fn pread_now<D: Destination<P>>(
+        &self,
+        offset: u64,
+        into: &mut D,
+    ) -> Option<VfsResult<usize>> {
+        if self.direct.is_some() || !self.flags().contains(OpenFlags::READ) {
+            return None;
+        }
+        let end = offset.wrapping_add(into.remaining() as u64);
+        let count = self.node().read_page(offset, into)?;
+        self.read_end.store(end, Ordering::Relaxed);
+        Some(count)
+    }
+
+    /// As [`Self::pwrite`] if what is written lies in one page of the cache that is to be written back anyway, and
+    /// within the file; `None` if it does not.
+    #[inline]
+    pub fn pwrite_now<S: Source<P>>(&self, offset: u64, from: &mut S) -> Option<VfsResult<usize>> {
+        const OTHERS: OpenFlags = OpenFlags::APPEND
+            .union(OpenFlags::SYNC)
+            .union(OpenFlags::DATA_SYNC)
+            .union(OpenFlags::PATH);
+        let flags = self.flags();
+        if self.direct.is_some() || !flags.contains(OpenFlags::WRITE) || flags.intersects(OTHERS) {
+            return None;
+        }
+        self.node().write_page(offset, from, self.is_privileged)
+    }
+
     fn pread_unchecked<'a>(
         &'a self,
         offset: u64,

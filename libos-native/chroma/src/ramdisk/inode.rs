@@ -105,6 +105,32 @@ impl<P: Page> RamInode<P> {
         }))
     }
 
+    #[inline]
+    fn all_metadata(&self) -> Metadata {
+        let (size, blocks) = match &self.body {
+            Body::File(mapping) => (mapping.size(), mapping.page_count() * 8),
+            Body::Symlink(target) => (target.len() as u64, 0),
+            _ => (0, 0),
+        };
+        let attributes = self.attributes.lock();
+        Metadata {
+            ino: self.ino,
+            kind: self.kind,
+            mode: attributes.mode,
+            uid: attributes.uid,
+            gid: attributes.gid,
+            links: attributes.links,
+            size,
+            blocks,
+            block_size: PAGE_SIZE as u32,
+            device: self.device,
+            accessed: attributes.accessed,
+            modified: attributes.modified,
+            changed: attributes.changed,
+            created: Some(attributes.created),
+        }
+    }
+
     fn directory(&self) -> VfsResult<&Lock<Directory<P>>> {
         match &self.body {
             Body::Directory(directory) => Ok(directory),
@@ -275,28 +301,12 @@ impl<P: Page> Inode<P> for RamInode<P> {
     }
 
     fn metadata(&self) -> Reply<'_, Metadata> {
-        let (size, blocks) = match &self.body {
-            Body::File(mapping) => (mapping.size(), mapping.page_count() * 8),
-            Body::Symlink(target) => (target.len() as u64, 0),
-            _ => (0, 0),
-        };
-        let attributes = self.attributes.lock();
-        Reply::done(Metadata {
-            ino: self.ino,
-            kind: self.kind,
-            mode: attributes.mode,
-            uid: attributes.uid,
-            gid: attributes.gid,
-            links: attributes.links,
-            size,
-            blocks,
-            block_size: PAGE_SIZE as u32,
-            device: self.device,
-            accessed: attributes.accessed,
-            modified: attributes.modified,
-            changed: attributes.changed,
-            created: Some(attributes.created),
-        })
+        Reply::done(self.all_metadata())
+    }
+
+    fn look(&self, look: &mut dyn FnMut(&mut Metadata)) -> Option<VfsResult<()>> {
+        look(&mut self.all_metadata());
+        Some(Ok(()))
     }
 
     fn set_metadata(&self, change: MetadataChange) -> Reply<'_, ()> {

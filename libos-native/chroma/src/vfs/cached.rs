@@ -1,5 +1,5 @@
 //! The cached walk: every name in the cache, under one shared lock, nothing allocated and nothing
-//! counted but the result.
+//! counted but the result, if that is to be kept.
 //!
 //! Places on the way are borrowed from the tables. `..` and symbolic links lead to places of their
 //! own, from which the walk goes on in a nested call; a few of those are allowed, and whatever is
@@ -42,14 +42,66 @@ struct Walk<'a, P: Page> {
     turns: u32,
 }
 
+/// Where a walk ended: at a node in the tables, or at a place of its own that a turn led to.
+enum End<'a, P: Page> {
+    Here(&'a Arc<Mount<P>>, &'a Arc<Node<P>>),
+    Elsewhere(Location<P>),
+}
+
+impl<P: Page> End<'_, P> {
+    #[inline(always)]
+    fn parts(&self) -> (&Arc<Mount<P>>, &Arc<Node<P>>) {
+        match self {
+            Self::Here(mount, node) => (mount, node),
+            Self::Elsewhere(at) => (&at.mount, &at.node),
+        }
+    }
+
+    #[inline(always)]
+    fn into_place(self) -> Location<P> {
+        match self {
+            Self::Here(mount, node) => Location { mount: mount.clone(), node: node.clone() },
+            Self::Elsewhere(at) => at,
+        }
+    }
+}
+
 impl<P: Page> Vfs<P> {
     /// The place that a path names, if the cache knows the way; `None` if it does not.
+    #[inline]
     pub(super) fn resolve_cached(
         &self,
         context: &Context<'_, P>,
         path: &[u8],
         flags: ResolveFlags,
     ) -> Option<VfsResult<Location<P>>> {
+        self.walk_cached(context, path, flags, |end| end.into_place())
+    }
+
+    /// Shows `look` the mount and the node that a path names, if the cache knows the way; `None` if it does not.
+    /// Nothing is counted: `look` runs with the tables locked, and neither waits nor looks up names.
+    #[inline]
+    pub fn look_cached<R>(
+        &self,
+        context: &Context<'_, P>,
+        path: &[u8],
+        flags: ResolveFlags,
+        look: impl FnOnce(&Arc<Mount<P>>, &Arc<Node<P>>) -> R,
+    ) -> Option<VfsResult<R>> {
+        self.walk_cached(context, path, flags, |end| {
+            let (mount, node) = end.parts();
+            look(mount, node)
+        })
+    }
+
+    #[inline(always)]
+    fn walk_cached<R>(
+        &self,
+        context: &Context<'_, P>,
+        path: &[u8],
+        flags: ResolveFlags,
+        finish: impl FnOnce(End<'_, P>) -> R,
+    ) -> Option<VfsResult<R>> {
         if let Err(error) = path::check(path) {
             return Some(Err(error));
         }
@@ -60,10 +112,10 @@ impl<P: Page> Vfs<P> {
         let mut walk = Walk { context, tables: &tables, turns: 0 };
         let start = if path[0] == b'/' { context.root } else { context.base };
         match walk.go(start, path, !flags.contains(ResolveFlags::NO_FOLLOW)) {
-            Ok(at) if flags.contains(ResolveFlags::DIRECTORY) && !at.node.is_directory() => {
+            Ok(end) if flags.contains(ResolveFlags::DIRECTORY) && !end.parts().1.is_directory() => {
                 Some(Err(VfsError::NotDirectory))
             }
-            Ok(at) => Some(Ok(at)),
+            Ok(end) => Some(Ok(finish(end))),
             Err(Stop::Error(error)) => Some(Err(error)),
             Err(Stop::Unknown) => None,
         }
@@ -72,12 +124,12 @@ impl<P: Page> Vfs<P> {
 
 impl<P: Page> Walk<'_, P> {
     /// Goes along `path` from `start`. `follows_last` is about a symbolic link at its end.
-    fn go(
-        &mut self,
-        start: &Location<P>,
+    fn go<'s>(
+        &'s mut self,
+        start: &'s Location<P>,
         path: &[u8],
         follows_last: bool,
-    ) -> Result<Location<P>, Stop> {
+    ) -> Result<End<'s, P>, Stop> {
         let tables = self.tables;
         let (mut mount, mut node): (&Arc<Mount<P>>, &Arc<Node<P>>) = (&start.mount, &start.node);
         let mut rest = path;
@@ -90,19 +142,21 @@ impl<P: Page> Walk<'_, P> {
                 }
                 if component.is_dot_dot() {
                     let above = self.above(mount, node)?;
-                    return self.go(&above, rest, follows_last);
+                    return self.go_on(above, rest, follows_last);
                 }
             }
-            let Some((name, known)) = tables.names.find(node.id(), &component) else {
+            let Some(known) = tables.names.find(node.id(), &component) else {
                 return Err(unknown(&component));
             };
-            let child = known.ok_or(VfsError::NotFound)?;
-            if child.has_many_names() {
-                set_place(child, node, name);
-            }
-            if child.kind() == FileKind::Symlink && (follows_last || !rest.is_empty()) {
-                let target = self.follow(mount, node, child)?;
-                return self.go_on(&target, rest, follows_last);
+            let Some(child) = known.target() else { return Err(VfsError::NotFound.into()) };
+            if child.is_out_of_the_ordinary() {
+                if child.has_many_names() {
+                    set_place(child, node, known.name());
+                }
+                if child.kind() == FileKind::Symlink && (follows_last || !rest.is_empty()) {
+                    let target = self.follow(mount, node, child)?;
+                    return self.go_on(target, rest, follows_last);
+                }
             }
             node = child;
             while node.mount_count.load(Ordering::Relaxed) > 0 {
@@ -111,24 +165,28 @@ impl<P: Page> Walk<'_, P> {
                     None => break,
                 }
             }
+            if rest.is_empty() {
+                return Ok(End::Here(mount, node));
+            }
         }
         if path.last() == Some(&b'/') && !node.is_directory() {
             return Err(VfsError::NotDirectory.into());
         }
-        Ok(Location { mount: mount.clone(), node: node.clone() })
+        Ok(End::Here(mount, node))
     }
 
     /// Goes on behind a symbolic link; at the end of a path there is nothing to go on with.
-    fn go_on(
+    fn go_on<'s>(
         &mut self,
-        at: &Location<P>,
+        at: Location<P>,
         rest: &[u8],
         follows_last: bool,
-    ) -> Result<Location<P>, Stop> {
-        match rest.is_empty() {
-            true => Ok(at.clone()),
-            false => self.go(at, rest, follows_last),
-        }
+    ) -> Result<End<'s, P>, Stop> {
+        let end = match rest.is_empty() {
+            true => at,
+            false => self.go(&at, rest, follows_last)?.into_place(),
+        };
+        Ok(End::Elsewhere(end))
     }
 
     #[inline]
@@ -150,6 +208,7 @@ impl<P: Page> Walk<'_, P> {
         }
     }
 
+    #[cold]
     fn above(&mut self, mount: &Arc<Mount<P>>, node: &Arc<Node<P>>) -> Result<Location<P>, Stop> {
         self.turn()?;
         let at = Location { mount: mount.clone(), node: node.clone() };
@@ -169,10 +228,10 @@ impl<P: Page> Walk<'_, P> {
         let target = link.link_target.get().ok_or(Stop::Unknown)?;
         path::check(target)?;
         if target[0] == b'/' {
-            return self.go(self.context.root, target, true);
+            return Ok(self.go(self.context.root, target, true)?.into_place());
         }
         let base = Location { mount: mount.clone(), node: directory.clone() };
-        self.go(&base, target, true)
+        Ok(self.go(&base, target, true)?.into_place())
     }
 }
 

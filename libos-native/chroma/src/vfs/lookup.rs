@@ -15,9 +15,10 @@ impl<P: Page> Vfs<P> {
         name: &[u8],
     ) -> VfsResult<Option<Arc<Node<P>>>> {
         let component = Component::of(name);
-        if let Some((name, node)) = self.tables.read().names.find(directory.id(), &component) {
+        if let Some(known) = self.tables.read().names.find(directory.id(), &component) {
+            let node = known.target();
             if let Some(node) = node.filter(|node| node.has_many_names()) {
-                set_place(node, directory, name);
+                set_place(node, directory, known.name());
             }
             return Ok(node.cloned());
         }

@@ -95,6 +95,29 @@ impl<P: Page> Vfs<P> {
         }
     }
 
+    /// Opens a regular file or a directory if the name cache knows the way and nothing is to be made, emptied or asked of a device; `None` for
+    /// everything else.
+    pub fn open_known(
+        &self,
+        context: Context<'_, P>,
+        path: &[u8],
+        flags: OpenFlags,
+    ) -> Option<VfsResult<Arc<File<P>>>> {
+        if flags.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::PATH) {
+            return None;
+        }
+        let at = match self.resolve_cached(&context, path, flags.resolve(ResolveFlags::empty()))? {
+            Ok(at) => at,
+            Err(error) => return Some(Err(error)),
+        };
+        if at.node.mapping().is_err() && !at.node.is_directory() || at.node.inode().is_direct() {
+            return None;
+        }
+        let privileged = context.credentials.privileged;
+        let checked = check_open(&at, context.credentials, flags);
+        Some(checked.map(|()| File::new(at, flags, None, privileged)))
+    }
+
     fn open_ready<'a>(
         &'a self,
         at: Location<P>,

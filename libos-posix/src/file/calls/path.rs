@@ -28,7 +28,7 @@ pub(crate) fn resolve(descriptor: i32, path: &[u8], flags: ResolveFlags) -> Resu
 /// process starts from need not be held.
 fn resolve_known(path: &[u8], flags: ResolveFlags) -> Option<Result<Place>> {
     let credentials = current::credentials();
-    current::with_fs(|fs| {
+    current::with_places(|fs| {
         let context = Context { root: &fs.root, base: &fs.working, credentials: &credentials };
         match vfs().resolve(context, path, flags) {
             Reply::Ready(answer) => Some(answer.map_err(Errno::from)),
@@ -47,7 +47,7 @@ pub(crate) fn resolve_at(
     let mut resolve_flags = ResolveFlags::empty();
     resolve_flags.set(ResolveFlags::NO_FOLLOW, no_follow);
     if flags & AT_EMPTY_PATH == 0 {
-        return resolve(descriptor, &PathBuffer::load(path)?, resolve_flags);
+        return resolve(descriptor, PathBuffer::new().fill(path)?, resolve_flags);
     }
     // With the flag, a null pointer is the empty path, too.
     let path = if path.is_null() { None } else { Some(PathBuffer::load(path)?) };
@@ -68,7 +68,11 @@ pub(crate) fn device_from(number: u64) -> DeviceNumber {
 }
 
 /// A device number as user space packs it.
+#[inline]
 pub(crate) fn device_to(device: DeviceNumber) -> u64 {
+    if device == DeviceNumber::default() {
+        return 0;
+    }
     let (major, minor) = (u64::from(device.major), u64::from(device.minor));
     (major & 0xFFF) << 8 | (major & !0xFFF) << 32 | (minor & 0xFF) | (minor & !0xFF) << 12
 }
@@ -79,11 +83,12 @@ fn masked(mode: u32) -> u32 {
 
 /// `mkdirat`.
 pub fn mkdirat(descriptor: i32, path: UserAddress, mode: u32) -> Result<i64> {
-    let path = PathBuffer::load(path)?;
-    let at = At::new(descriptor, &path)?;
+    let mut room = PathBuffer::new();
+    let path = room.fill(path)?;
+    let at = At::new(descriptor, path)?;
     // Linux honours the sticky bit, and neither set-id bit.
     let mode = masked(mode & 0o1777);
-    block_on(vfs().make_directory(at.context(), &path, mode))?;
+    block_on(vfs().make_directory(at.context(), path, mode))?;
     Ok(0)
 }
 
@@ -121,11 +126,12 @@ pub fn unlinkat(descriptor: i32, path: UserAddress, flags: u32) -> Result<i64> {
     if flags & !AT_REMOVEDIR != 0 {
         return Err(Errno::EINVAL);
     }
-    let path = PathBuffer::load(path)?;
-    let at = At::new(descriptor, &path)?;
+    let mut room = PathBuffer::new();
+    let path = room.fill(path)?;
+    let at = At::new(descriptor, path)?;
     match flags {
-        0 => block_on(vfs().unlink(at.context(), &path))?,
-        _ => block_on(vfs().remove_directory(at.context(), &path))?,
+        0 => block_on(vfs().unlink(at.context(), path))?,
+        _ => block_on(vfs().remove_directory(at.context(), path))?,
     }
     Ok(0)
 }

@@ -14,8 +14,8 @@ use linux_raw_sys::general::{
     statx as statx_layout, statx_timestamp,
 };
 use serix_chroma::{
-    DeviceNumber, DirectoryEntry, DirectorySink, FileKind, Metadata, MountFlags, ResolveFlags,
-    Statistics, Timestamp,
+    Context, DeviceNumber, DirectoryEntry, DirectorySink, FileKind, Metadata, MountFlags,
+    ResolveFlags, Statistics, Timestamp,
 };
 
 /// Device number of pipes and the like, which are on no mount.
@@ -78,21 +78,8 @@ impl Status {
     }
 
     fn to_stat(&self) -> stat {
-        let metadata = &self.metadata;
-        let mut stat: stat = plain::zeroed();
-        stat.st_dev = self.device;
-        stat.st_ino = metadata.ino;
-        stat.st_nlink = metadata.links.into();
-        stat.st_mode = metadata.kind.mode_bits() | metadata.mode;
-        stat.st_uid = metadata.uid;
-        stat.st_gid = metadata.gid;
-        stat.st_rdev = device_to(metadata.device);
-        stat.st_size = metadata.size as i64;
-        stat.st_blksize = metadata.block_size.into();
-        stat.st_blocks = metadata.blocks as i64;
-        (stat.st_atime, stat.st_atime_nsec) = halves(metadata.accessed);
-        (stat.st_mtime, stat.st_mtime_nsec) = halves(metadata.modified);
-        (stat.st_ctime, stat.st_ctime_nsec) = halves(metadata.changed);
+        let mut stat = plain::zeroed();
+        fill_stat(&mut stat, &self.metadata, self.device);
         stat
     }
 
@@ -124,6 +111,42 @@ impl Status {
     }
 }
 
+/// Fills in what was zeroed.
+#[inline]
+fn fill_stat(stat: &mut stat, metadata: &Metadata, device: u64) {
+    stat.st_dev = device;
+    stat.st_ino = metadata.ino;
+    stat.st_nlink = metadata.links.into();
+    stat.st_mode = metadata.kind.mode_bits() | metadata.mode;
+    stat.st_uid = metadata.uid;
+    stat.st_gid = metadata.gid;
+    stat.st_rdev = device_to(metadata.device);
+    stat.st_size = metadata.size as i64;
+    stat.st_blksize = metadata.block_size.into();
+    stat.st_blocks = metadata.blocks as i64;
+    (stat.st_atime, stat.st_atime_nsec) = halves(metadata.accessed);
+    (stat.st_mtime, stat.st_mtime_nsec) = halves(metadata.modified);
+    (stat.st_ctime, stat.st_ctime_nsec) = halves(metadata.changed);
+}
+
+/// Stores the status of what a path leads to if names and metadata are in memory, without taking hold of either; `None` if
+/// they are not, or there is no such name.
+#[inline(always)]
+fn store_known(path: &[u8], flags: ResolveFlags, into: UserAddress) -> Option<Result<i64>> {
+    let (mut found, mut is_found): (stat, _) = (plain::zeroed(), false);
+    let credentials = current::credentials();
+    current::with_places(|fs| {
+        let context = Context { root: &fs.root, base: &fs.working, credentials: &credentials };
+        vfs().look_cached(&context, path, flags, |_, node| {
+            node.look(|metadata| {
+                fill_stat(&mut found, metadata, node.volume().id());
+                is_found = true;
+            })
+        })
+    });
+    is_found.then(|| into.write(&found).map(|()| 0))
+}
+
 /// Seconds and nanoseconds; times before 1970 are the same bits.
 fn halves(time: Timestamp) -> (u64, u64) {
     (time.seconds as u64, time.nanoseconds.into())
@@ -135,14 +158,25 @@ fn timestamp(time: Timestamp) -> statx_timestamp {
 
 /// `stat`.
 pub fn stat(path: UserAddress, into: UserAddress) -> Result<i64> {
-    let path = PathBuffer::load(path)?;
-    store_stat(&Status::of_path(&path)?, into)
+    let mut room = PathBuffer::new();
+    let path = room.fill(path)?;
+    match store_known(path, ResolveFlags::empty(), into) {
+        Some(answer) => answer,
+        None => store_stat(&Status::of_path(path)?, into),
+    }
 }
 
 /// `lstat`.
 pub fn lstat(path: UserAddress, into: UserAddress) -> Result<i64> {
-    let place = resolve(AT_FDCWD, &PathBuffer::load(path)?, ResolveFlags::NO_FOLLOW)?;
-    store_stat(&Status::of_place(&place)?, into)
+    let mut room = PathBuffer::new();
+    let path = room.fill(path)?;
+    match store_known(path, ResolveFlags::NO_FOLLOW, into) {
+        Some(answer) => answer,
+        None => {
+            let place = resolve(AT_FDCWD, path, ResolveFlags::NO_FOLLOW)?;
+            store_stat(&Status::of_place(&place)?, into)
+        }
+    }
 }
 
 /// `fstat`.
@@ -180,6 +214,9 @@ pub fn newfstatat(
 ) -> Result<i64> {
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
+    }
+    if descriptor == AT_FDCWD && flags & AT_EMPTY_PATH == 0 {
+        return if flags & AT_SYMLINK_NOFOLLOW == 0 { stat(path, into) } else { lstat(path, into) };
     }
     store_stat(&status_at(descriptor, path, flags)?, into)
 }
