@@ -95,11 +95,15 @@ impl Ring {
     /// the ring's event was signalled; calling it in vain is cheap. Answers how many transfers ended.
     #[inline]
     pub fn process(&self) -> usize {
-        let is_quiet = {
-            let state = self.state.lock();
-            state.queue.is_empty() && state.memory.is_quiet()
-        };
-        if is_quiet { 0 } else { self.process_some() }
+        if self.is_quiet() { 0 } else { self.process_some() }
+    }
+
+    /// Whether [`Self::process`] would find nothing to do.
+    #[inline]
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let state = self.state.lock();
+        state.queue.is_empty() && state.memory.is_quiet()
     }
 
     fn process_some(&self) -> usize {

@@ -74,6 +74,13 @@ pub fn poll() {
     }
 }
 
+/// Whether [`poll`] would find nothing to do.
+#[inline]
+#[must_use]
+pub fn is_quiet() -> bool {
+    IO.get().is_none_or(|io| io.ring.is_quiet() && !io.tasks.is_ready())
+}
+
 /// Tells the host how the session's program ended, after all that was written before, and waits until it
 /// is on its way. Blocks the calling thread.
 pub fn finish(code: i32, cause: Cause, message: &[u8]) {

@@ -256,11 +256,12 @@ fn absent(
     {
         return done_or_shrink(map(space, page, found.patched.clone(), flags_of(area, false)));
     }
+    // The most frequent case needs nothing of what is behind it.
+    if matches!(area.backing, Behind::Nothing) {
+        return fresh(space, page, area);
+    }
     match area.backing_at(page) {
-        Behind::Nothing => {
-            let Some(fresh) = FramePage::zeroed() else { return Step::Shrink };
-            done_or_shrink(map(space, page, fresh, flags_of(area, true)))
-        }
+        Behind::Nothing => fresh(space, page, area),
         Behind::Shared(pages, offset) => {
             let mut pages = pages.0.lock();
             let fresh = match pages.get(&(offset / PAGE)) {
@@ -293,6 +294,13 @@ fn absent(
     }
 }
 
+/// A page of zeroes.
+#[inline]
+fn fresh(space: &AddressSpace, page: u64, area: &ProgramArea) -> Step {
+    let Some(fresh) = FramePage::zeroed() else { return Step::Shrink };
+    done_or_shrink(map(space, page, fresh, flags_of(area, true)))
+}
+
 fn done_or_shrink(mapped: bool) -> Step {
     if mapped { Step::Done(Ok(())) } else { Step::Shrink }
 }
@@ -307,6 +315,7 @@ fn map_unseen(space: &AddressSpace, at: u64, page: FramePage) -> bool {
 }
 
 /// Maps a page and leaves its hold to the mapping; false if a page table could not be had.
+#[inline]
 fn map(space: &AddressSpace, at: u64, page: FramePage, flags: MapFlags) -> bool {
     let mapped = kernel::map_one(space.place().environment, at, page.frame(), flags).is_ok();
     if mapped {

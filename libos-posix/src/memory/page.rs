@@ -12,6 +12,7 @@ pub struct FramePage(FrameNumber);
 
 impl FramePage {
     /// A page with unspecified contents.
+    #[inline]
     #[must_use]
     pub fn allocate() -> Option<Self> {
         pool().allocate().map(Self)

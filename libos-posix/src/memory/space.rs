@@ -311,6 +311,10 @@ impl AddressSpace {
         {
             check_file_access(layout.areas.at(index), access)?;
             layout.generation += 1;
+            // Only what may be executed is ever patched.
+            if layout.areas.at(index).access.contains(Access::EXECUTE) {
+                self.unpatch(&mut layout, range.clone(), true);
+            }
             let index = layout.areas.change_one(index, &range, |area| area.access = access);
             self.protect_pages(layout.areas.at(index), range);
             return Ok(());

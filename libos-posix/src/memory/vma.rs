@@ -355,7 +355,7 @@ impl<B: Backing> Areas<B> {
         let end = self.hole.get();
         if end <= top && end >= bottom && end - bottom >= length {
             let below = self.list.get(self.first_from(end - 1));
-            if below.is_none_or(|area| area.reserved_end() <= end - length) {
+            if below.is_none_or(|area| area.end <= end - length) {
                 return Some(end - length);
             }
         }

@@ -10,6 +10,7 @@ use super::local;
 use crate::memory::FrameNumber;
 use crate::sched::Thread;
 use alloc::alloc::{alloc, dealloc};
+use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::arch::{asm, naked_asm};
 use core::cell::{Cell, UnsafeCell};
@@ -26,8 +27,16 @@ static VECTOR_FEATURES: AtomicU64 = AtomicU64::new(0);
 /// Offset of MXCSR in an XSAVE area (Intel SDM vol. 1, 13.4).
 const MXCSR: usize = 24;
 
+/// Offset of the header.
+const HEADER: usize = 512;
+
 /// Bytes of the legacy region and the header.
 const XSAVE_MIN: usize = 576;
+
+/// Areas of threads that ended, for the next ones.
+static SPARE_AREAS: spin::Mutex<Vec<VectorState>> = spin::Mutex::new(Vec::new());
+/// Most of them.
+const SPARE_AREAS_MAX: usize = 32;
 
 /// Extended state of a thread, in the layout of XSAVE.
 #[derive(Debug)]
@@ -45,23 +54,28 @@ impl VectorState {
     /// The state of a program that starts: all initial.
     #[must_use]
     pub fn new() -> Self {
+        let spare = SPARE_AREAS.lock().pop();
+        let state = spare.unwrap_or_else(Self::make);
+        state.reset();
+        state
+    }
+
+    #[cold]
+    fn make() -> Self {
         // SAFETY: the layout's size is not zero. `reset` initialises what is looked at before a `save`.
         let area = unsafe { alloc(vector_layout()) };
         if area.is_null() {
             alloc::alloc::handle_alloc_error(vector_layout());
         }
-        let state = Self(area);
-        state.reset();
-        state
+        Self(area)
     }
 
     /// Back to the state of a program that starts.
     pub fn reset(&self) {
-        // What is behind the header is not read while the header says that it is in its initial state.
+        // Of what the header says to be in its initial state, nothing but MXCSR is read (Intel SDM vol. 1, 13.8).
         // SAFETY: the area has at least the legacy region and the header, 576 bytes.
         unsafe {
-            core::ptr::write_bytes(self.0, 0, XSAVE_MIN);
-            self.0.cast::<u16>().write(0x37F);
+            self.0.add(HEADER).cast::<[u64; 8]>().write([0; 8]);
             self.0.add(MXCSR).cast::<u32>().write(0x1F80);
         }
     }
@@ -104,6 +118,11 @@ impl Default for VectorState {
 
 impl Drop for VectorState {
     fn drop(&mut self) {
+        let mut spare = SPARE_AREAS.lock();
+        if spare.len() < SPARE_AREAS_MAX {
+            spare.push(Self(self.0));
+            return;
+        }
         // SAFETY: allocated by `new` with this layout, which does not change after start.
         unsafe { dealloc(self.0, vector_layout()) };
     }

@@ -113,9 +113,12 @@ pub fn wake(key: Key, count: u32, bits: u32) -> u32 {
 
 /// Wakes those who wait for a word, whichever way they named it.
 pub fn wake_address(space: &Arc<AddressSpace>, address: u64, count: u32) {
-    for is_private in [true, false] {
-        if let Ok(key) = key(space, address, is_private) {
-            wake(key, count, ANY);
+    let keys = [true, false].map(|is_private| key(space, address, is_private).ok());
+    for key in keys.into_iter().flatten() {
+        wake(key, count, ANY);
+        // Both are one unless the word is in memory that processes share.
+        if keys[0] == keys[1] {
+            break;
         }
     }
 }
