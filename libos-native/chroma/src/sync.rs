@@ -66,6 +66,7 @@ impl SleepLock {
     }
 
     /// The lock, if it is open.
+    #[inline]
     pub fn try_lock(&self) -> Option<SleepGuard<'_>> {
         let mut queue = self.0.lock();
         if queue.held {
@@ -92,6 +93,7 @@ impl SleepLock {
 pub struct SleepGuard<'a>(&'a SleepLock);
 
 impl Drop for SleepGuard<'_> {
+    #[inline]
     fn drop(&mut self) {
         let first = {
             let mut queue = self.0.0.lock();

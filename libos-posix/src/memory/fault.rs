@@ -120,7 +120,9 @@ struct Load {
 
 fn step(space: &AddressSpace, page: u64, wanted: Access) -> Step {
     let mut layout = space.layout();
-    if let Some(trampolines) = layout.overlay.as_ref().and_then(|found| found.trampolines(page)) {
+    if layout.patched.contains(&page)
+        && let Some(trampolines) = layout.overlay.as_ref().and_then(|found| found.trampolines(page))
+    {
         let allowed = wanted != Access::WRITE && window::entry(page) & MapFlags::PRESENT.0 == 0;
         let trampolines = trampolines.frame.clone();
         if !allowed {
@@ -251,7 +253,8 @@ fn absent(
     is_write: bool,
 ) -> Step {
     let area = layout.areas.at(index);
-    if let Some(found) = layout.overlay.as_ref().and_then(|found| found.page(page))
+    if layout.patched.contains(&page)
+        && let Some(found) = layout.overlay.as_ref().and_then(|found| found.page(page))
         && !is_write
     {
         return done_or_shrink(map(space, page, found.patched.clone(), flags_of(area, false)));

@@ -41,7 +41,7 @@ impl FramePage {
     }
 
     /// A further handle to a frame that somebody holds.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn of(frame: FrameNumber) -> Self {
         pool().hold(frame);
@@ -50,14 +50,14 @@ impl FramePage {
 }
 
 impl Clone for FramePage {
-    #[inline]
+    #[inline(always)]
     fn clone(&self) -> Self {
         Self::of(self.0)
     }
 }
 
 impl Drop for FramePage {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         pool().release(self.0);
     }

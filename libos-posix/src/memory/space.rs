@@ -123,6 +123,8 @@ pub struct Layout {
     pub(crate) generation: u64,
     /// Patched call sites, if there are any.
     pub(crate) overlay: Option<Arc<Overlay>>,
+    /// From its first page to its last.
+    pub(crate) patched: Range<u64>,
 }
 
 /// The frame of a present page-table entry.
@@ -565,9 +567,13 @@ impl Layout {
     }
 
     /// The highest place of a length within bounds where nothing is, trampolines included.
+    #[inline]
     pub(crate) fn free_place(&self, length: u64, bottom: u64, mut top: u64) -> Option<u64> {
         loop {
             let start = self.areas.find_free(length, bottom, top)?;
+            if start >= self.patched.end || start + length <= self.patched.start {
+                return Some(start);
+            }
             let taken =
                 self.overlay.as_ref().map(|found| found.trampolines_in(start..start + length));
             match taken.flatten() {

@@ -79,10 +79,29 @@ impl Overlay {
     }
 
     /// From the first page that is ours to the last.
-    pub(super) fn hull(&self) -> Range<u64> {
+    pub(super) fn extent(&self) -> Range<u64> {
         let first = self.pages.keys().next().into_iter().chain(self.trampolines.keys().next());
         let last =
             self.pages.keys().next_back().into_iter().chain(self.trampolines.keys().next_back());
+        match (first.min(), last.max()) {
+            (Some(first), Some(last)) => *first..*last + PAGE_SIZE,
+            _ => 0..0,
+        }
+    }
+
+    /// From the first page with a stub or trampolines to the last. A page that has neither holds nothing but jumps in place of the
+    /// program's own instructions, where an interrupted thread is where it seems to be.
+    pub(super) fn hull(&self) -> Range<u64> {
+        let has_stub = |page: &&u64| {
+            self.pages
+                .get(page)
+                .is_some_and(|page| page.sites.iter().any(|site| site.stub.is_some()))
+        };
+        let mut stubs = self.pages.keys().filter(has_stub);
+        let (first, last) = (stubs.next(), stubs.next_back());
+        let last = last.or(first);
+        let first = first.into_iter().chain(self.trampolines.keys().next());
+        let last = last.into_iter().chain(self.trampolines.keys().next_back());
         match (first.min(), last.max()) {
             (Some(first), Some(last)) => *first..*last + PAGE_SIZE,
             _ => 0..0,

@@ -125,7 +125,14 @@ impl AddressSpace {
 
     /// Ends the patches of a range. With `restore` its pages become what they were, else the caller unmaps them.
     /// Trampolines in it go, and all that lead there are restored.
+    #[inline]
     pub(crate) fn unpatch(&self, layout: &mut Layout, range: Range<u64>, restore: bool) {
+        if layout.patched.start < range.end && range.start < layout.patched.end {
+            self.unpatch_some(layout, range, restore);
+        }
+    }
+
+    fn unpatch_some(&self, layout: &mut Layout, range: Range<u64>, restore: bool) {
         let Some(shared) = &mut layout.overlay else { return };
         let touches = shared.pages.range(range.clone()).next().is_some()
             || shared.trampolines_in(range.clone()).is_some();
@@ -186,6 +193,7 @@ impl AddressSpace {
         }
         let hull = overlay.hull();
         local::set_patched(self.place().page, &hull);
+        layout.patched = overlay.extent();
         if hull.is_empty() {
             layout.overlay = None;
         }
@@ -194,6 +202,7 @@ impl AddressSpace {
     /// Gives a copy of this space, made by `fork`, the same patches; its pages come by fault.
     pub(crate) fn share_patches(&self, layout: &Layout, child: &Self, copy: &mut Layout) {
         copy.overlay = layout.overlay.clone();
+        copy.patched = layout.patched.clone();
         let hull = copy.overlay.as_ref().map_or(0..0, |overlay| overlay.hull());
         local::set_patched(child.place().page, &hull);
     }

@@ -234,7 +234,15 @@ mod tests {
                         posix new - 10 -\n";
 
     fn row(side: Side, name: &str, median: u64) -> Measured {
-        Measured { side, name: name.to_owned(), min: median, median, p99: median, rounds: 1 }
+        Measured {
+            side,
+            name: name.to_owned(),
+            min: median,
+            median,
+            p99: median,
+            rounds: 1,
+            rep: 0,
+        }
     }
 
     #[test]

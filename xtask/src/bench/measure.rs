@@ -20,13 +20,19 @@ pub(super) struct Measured {
     pub(super) median: u64,
     pub(super) p99: u64,
     pub(super) rounds: u64,
+    /// Iterations of `rep` instructions among the median's, where they are many; else 0.
+    pub(super) rep: u64,
 }
 
 impl Measured {
-    /// From `name min median p99 rounds`.
+    /// From `name min median p99 rounds`, and perhaps the iterations of `rep`.
     fn parse(side: Side, text: &str) -> Result<Self> {
         let words: Vec<_> = text.split_whitespace().collect();
-        let [name, min, median, p99, rounds] = words[..] else { bail!("an odd row: {text}") };
+        let (name, min, median, p99, rounds, rep) = match words[..] {
+            [name, min, median, p99, rounds] => (name, min, median, p99, rounds, "0"),
+            [name, min, median, p99, rounds, rep] => (name, min, median, p99, rounds, rep),
+            _ => bail!("an odd row: {text}"),
+        };
         let number = |word: &str| word.parse().with_context(|| format!("an odd row: {text}"));
         Ok(Self {
             side,
@@ -35,6 +41,7 @@ impl Measured {
             median: number(median)?,
             p99: number(p99)?,
             rounds: number(rounds)?,
+            rep: number(rep)?,
         })
     }
 }
@@ -175,7 +182,7 @@ fn once(line: &str, mark: &str, name: &str) -> Option<Measured> {
     let (_, rest) = line.split_once(mark)?;
     let ticks = rest.split(' ').next()?.parse().ok()?;
     let (side, name) = (Side::Native, name.to_owned());
-    Some(Measured { side, name, min: ticks, median: ticks, p99: ticks, rounds: 1 })
+    Some(Measured { side, name, min: ticks, median: ticks, p99: ticks, rounds: 1, rep: 0 })
 }
 
 #[cfg(test)]
@@ -185,13 +192,14 @@ mod tests {
     #[test]
     fn what_programs_say_is_read() {
         let mut said = Said::new(Side::Posix);
-        for line in ["CLOCK instructions", "[ 1.2] noise", "BENCH a 1 2 3 4\r", "DONE 0 failed"] {
+        let rows = ["BENCH a 1 2 3 4\r", "BENCH b 1 2 3 4 512"];
+        for line in ["CLOCK instructions", "[ 1.2] noise", rows[0], rows[1], "DONE 0 failed"] {
             said.hear(line).unwrap();
         }
         let rows = said.finish("x").unwrap();
-        let row =
-            Measured { side: Side::Posix, name: "a".into(), min: 1, median: 2, p99: 3, rounds: 4 };
-        assert_eq!(rows, [row]);
+        let (side, name) = (Side::Posix, "a".to_owned());
+        let row = Measured { side, name, min: 1, median: 2, p99: 3, rounds: 4, rep: 0 };
+        assert_eq!(rows, [row.clone(), Measured { name: "b".into(), rep: 512, ..row }]);
         assert!(Said::new(Side::Posix).hear("BENCH a 1 2 3").is_err());
         let mut cut = Said::new(Side::Posix);
         cut.hear("BENCH a 1 2 3 4").unwrap();

@@ -54,10 +54,14 @@ fn line(budgets: &Budgets, row: &Measured) -> String {
         Some(_) => "above goal",
         None => "",
     };
+    let rep = if row.rep == 0 { String::new() } else { format!(" ({} in rep)", row.rep) };
     let (name, budget) = (&row.name, number(entry.map(|entry| entry.budget)));
     let figures = format!("{:>9}{:>9}{:>9}{budget:>9}", row.median, row.min, row.p99);
-    let text =
-        format!("{name:<22}{figures}{:>9}{:>9}{ratio:>9}  {verdict}", number(goal), number(other));
+    let text = format!(
+        "{name:<22}{figures}{:>9}{:>9}{ratio:>9}  {verdict}{rep}",
+        number(goal),
+        number(other)
+    );
     text.trim_end().to_owned()
 }
 

@@ -242,6 +242,7 @@ impl<P: Page> Node<P> {
     }
 
     /// Remembers that and when there is something to write back.
+    #[inline]
     fn note_write(self: &Arc<Self>, mapping: &Mapping<P>, count: usize) {
         if count > 0 {
             mapping.touch(self.volume().core.clock.now_ns());

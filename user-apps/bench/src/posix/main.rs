@@ -2,7 +2,7 @@
 //! and on libos-posix.
 //!
 //! `bench-posix [FILTER]` measures the rows whose names hold the word. Each is a line of standard output: `BENCH name
-//! min median p99 rounds`, in ticks of the TSC. With `as-init` before the filter it is the first process of a Linux that has
+//! min median p99 rounds rep`, in ticks of the TSC; `rep` are the iterations of string instructions among them, where they are many. With `as-init` before the filter it is the first process of a Linux that has
 //! nothing else, and powers off at the end. `exit` is what the `exec` rows run. `repeat ROW` does what that row measures until it is
 //! killed, for profilers.
 #![no_main]
@@ -79,7 +79,7 @@ fn measure(filter: &[&str]) -> i32 {
     let mut failed = 0;
     for (name, body) in rows::ALL.into_iter().filter(|(name, _)| wanted(name)) {
         match body(&mut meter) {
-            Ok(figures) => println!("BENCH {name} {figures}"),
+            Ok(figures) => println!("BENCH {name} {figures} {}", rows::rep_iterations(name)),
             Err(why) => failed += complain(format!("{name}: {why}")),
         }
     }

@@ -44,7 +44,20 @@ impl Meter {
     pub(crate) fn figures(
         &mut self,
         rounds: usize,
+        once: impl FnMut() -> Result<(), String>,
+    ) -> Outcome {
+        self.figures_checked(rounds, once, || Ok(()))
+    }
+
+    /// The same, with a look at the effect after each round that is not part of what is measured.
+    ///
+    /// # Errors
+    /// What `once` or `check` found wrong.
+    pub(crate) fn figures_checked(
+        &mut self,
+        rounds: usize,
         mut once: impl FnMut() -> Result<(), String>,
+        mut check: impl FnMut() -> Result<(), String>,
     ) -> Outcome {
         let rounds = rounds.min(ROUNDS_MAX);
         once()?;
@@ -54,6 +67,7 @@ impl Meter {
             let outcome = once();
             *place = raw::ticks() - before;
             outcome?;
+            check()?;
         }
         Ok(Figures::of(&mut self.room[..rounds], self.cost))
     }

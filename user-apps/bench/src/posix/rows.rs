@@ -52,6 +52,15 @@ pub(crate) const ALL: [(&str, Body); 19] = [
     ("clock-gettime", clock_gettime::row),
 ];
 
+/// Iterations of `rep` instructions in a row, each of which counts as one, where they are much of it: a page is zeroed or copied by
+/// words, on either system.
+pub(crate) fn rep_iterations(row: &str) -> usize {
+    match row {
+        "fault" | "mmap-touch" | "pread" | "pwrite" => PAGE / 8,
+        _ => 0,
+    }
+}
+
 /// Makes the file of the file rows: one page of this byte.
 fn make_file(byte: u8) -> Result<crate::raw::Descriptor, String> {
     use crate::raw::{Descriptor, OpenMode};
