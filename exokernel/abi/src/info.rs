@@ -58,6 +58,8 @@ pub struct Counters {
     pub bad_tokens: AtomicU64,
     /// The longest time that a slice began after the one before it was over, in nanoseconds.
     pub latest_slice_ns: AtomicU64,
+    /// Bytes of the kernel's own heap in use. Nothing that ring 3 does changes them.
+    pub heap_bytes: AtomicU64,
 }
 
 /// Rows of [`InfoPage::histograms`]: a native call has that of its number, these have the last ones.

@@ -5,6 +5,7 @@
 
 mod install;
 mod limine;
+mod newer_qemu;
 mod rust;
 mod space;
 mod tool;
@@ -13,6 +14,7 @@ use anyhow::Result;
 
 pub(crate) use install::Policy;
 pub(crate) use limine::Limine;
+pub(crate) use newer_qemu::newer_qemu;
 pub(crate) use rust::{RustPart, ensure_rust, has_rust};
 pub(crate) use space::ensure_space;
 pub(crate) use tool::{Tool, find_busybox, find_e2fsprogs, find_firmware, qemu_version};

@@ -137,7 +137,7 @@ pub(crate) fn qemu_version() -> Result<(PathBuf, String)> {
 }
 
 /// Major and minor number in `QEMU emulator version 7.2.22 (…)`.
-fn version_in(text: &str) -> Option<(u32, u32)> {
+pub(super) fn version_in(text: &str) -> Option<(u32, u32)> {
     let rest = text.split_once("version ")?.1;
     let mut numbers = rest.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().ok());
     Some((numbers.next()??, numbers.next()??))

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::Long;
 use crate::machine::session_text;
 use crate::places::{Places, create_folder};
-use crate::setup::find_busybox;
+use crate::setup::{find_busybox, newer_qemu};
 
 /// What a test may take in all; a run is ended by its own `--timeout` before.
 const MARGIN: Duration = Duration::from_secs(30);
@@ -157,6 +157,23 @@ impl Bench {
         let mut ran = self.finish(self.command(options, program), input)?;
         ran.log = self.log();
         Ok(ran)
+    }
+
+    /// Runs the system on QEMU 9 or newer; why there is none, if so.
+    pub(super) fn run_on_newer_qemu(&self, options: &[&str]) -> Result<Result<Ran, String>> {
+        // Beside the folder of all tests.
+        let folder = self.folder.ancestors().nth(2).context("a folder of its own")?;
+        let bin = match newer_qemu(&folder.join("newer-qemu")) {
+            Ok(bin) => bin,
+            Err(reason) => return Ok(Err(format!("{reason:#}"))),
+        };
+        let mut command = self.command(options, &[]);
+        let known = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::iter::once(bin).chain(std::env::split_paths(&known));
+        command.env("PATH", std::env::join_paths(path)?);
+        let mut ran = self.finish(command, b"")?;
+        ran.log = self.log();
+        Ok(Ok(ran))
     }
 
     /// Runs a shell script in the guest.

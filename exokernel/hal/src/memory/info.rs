@@ -31,6 +31,14 @@ pub(crate) fn note(row: usize, ticks: u64) {
     }
 }
 
+/// Tells how much of the kernel's heap is in use.
+pub(super) fn note_heap(bytes: u64) {
+    // SAFETY: as above.
+    if let Some(counters) = unsafe { COUNTERS.load(Ordering::Relaxed).as_ref() } {
+        counters.heap_bytes.store(bytes, Ordering::Relaxed);
+    }
+}
+
 /// The page and its frame, pinned for ever.
 pub struct SharedInfo {
     frame: FrameNumber,

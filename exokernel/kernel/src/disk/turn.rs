@@ -1,12 +1,15 @@
 //! Who is next at a disk that has no room: domains take turns, one transfer each.
 //!
-//! Invariant: a disk whose queue is not empty has no room, so that something ends and the queue goes on. A domain has at most
-//! one ring in a disk's queue, however many rings it has.
+//! Invariant: a disk whose queue is not empty has something in flight, so that something ends and the queue goes on. A domain has at
+//! most one ring in a disk's queue, however many rings it has.
 use crate::kernel::Kernel;
 use serix_abi::ring::{Completion, Submission, status};
 
 /// Disks that can have a queue.
 const MAX_DISKS: usize = u32::BITS as usize;
+
+/// Turns of one step: with what each ring submits after its own, a step of an interrupt.
+const TURNS_PER_STEP: u32 = 4;
 
 /// Rings that wait for a disk, the first to have its turn and the last.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,11 +67,16 @@ impl Kernel {
         Some(submission)
     }
 
-    /// Gives turns at a disk as long as it has room: one transfer each, after which the ring queues for its next.
+    /// Gives a bounded number of turns at a disk that has room: one transfer each, after which the ring queues for its next.
     pub(super) fn give_turns(&mut self, disk: usize) {
+        let mut turns = 0;
         while let Some(index) = self.devices.queues[disk].first
-            && self.devices.disks[disk].has_room()
+            && let known = &self.devices.disks[disk]
+            // One that did not come up fails whatever comes to it.
+            && (known.has_room() || !known.is_up())
+            && (turns < TURNS_PER_STEP || !known.has(|_| true))
         {
+            turns += 1;
             let Some(submission) = self.leave_turn(index) else { return };
             if let Err(status) = self.start_now(index, &submission) {
                 let completion = Completion { cookie: submission.cookie, status, length: 0 };

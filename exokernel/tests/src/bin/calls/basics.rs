@@ -5,6 +5,8 @@ use serix_kernel_tests::raw::{self, Registers, call, call_number, call_with_regi
 use serix_kernel_tests::{Check, Session, Test, arena, ensure, ensure_eq, tests};
 
 use serix_abi::info::row;
+use serix_abi::start::EndReason;
+use serix_kernel_tests::child::{Child, Operation, Script, event};
 use serix_kernel_tests::histograms;
 
 use crate::{BAD_ADDRESSES, refuses_bad_slots};
@@ -70,8 +72,14 @@ fn forged_lines(session: &mut Session) -> Check {
         let address = arena::put(0, part);
         ensure_eq!(write(session, address, part.len() as u64), Ok(part.len() as u64));
     }
-    let end = arena::put(0, b"\n");
-    write(session, end, 1)?;
+    // Nor is a line of the kernel, which it writes of a fault that nobody takes.
+    let ended = event()?;
+    let script = Script { operations: &[Operation::Read(raw::NOWHERE, 0)], bytes: &[] };
+    let child = Child::new(session, ended, 0, script)?;
+    let end = child.run(session, ended, &child.parameters())?;
+    ensure_eq!(end, (EndReason::Fault as u32, 14));
+    child.end()?;
+    serix_sys::call::unbind(ended)?;
     Ok(())
 }
 

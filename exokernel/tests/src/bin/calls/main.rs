@@ -6,6 +6,7 @@ mod authority;
 mod basics;
 mod environments;
 mod events;
+mod heap;
 mod mapping;
 mod subtrees;
 mod window;
@@ -29,6 +30,7 @@ fn session(start: &'static SessionStart) -> i32 {
             window::TESTS,
             events::TESTS,
             accounting::TESTS,
+            heap::TESTS,
             authority::LAST,
         ],
     )

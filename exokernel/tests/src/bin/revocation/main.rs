@@ -5,6 +5,7 @@
 mod asked;
 mod forced;
 mod gibibyte;
+mod meanwhile;
 
 use serix_kernel_tests::{program, run};
 use serix_session::SessionStart;
@@ -15,5 +16,5 @@ fn session(start: &'static SessionStart) -> i32 {
     if gibibyte::is_asked_for(start) {
         return run(start, &[gibibyte::TESTS]);
     }
-    run(start, &[asked::TESTS, forced::TESTS])
+    run(start, &[asked::TESTS, forced::TESTS, meanwhile::TESTS])
 }
