@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: path lengths against budgets, goals, Linux and seL4.
 
 mod budgets;
+mod disk;
 mod linux;
 mod measure;
 mod report;
@@ -37,6 +38,13 @@ pub(crate) struct Options {
     /// With --linux: this kernel instead of Debian's cloud kernel
     #[arg(long, value_name = "VMLINUZ", requires = "linux")]
     linux_kernel: Option<PathBuf>,
+    /// Instead of the tables: file operations on ext4, on a disk. Instructions of one run; with --linux
+    /// beside Linux, with the ratio of times as the median of --runs runs on both in turn
+    #[arg(long, conflicts_with_all = ["filter", "side", "json", "update", "since"])]
+    disk: bool,
+    /// With --disk and --linux: runs for the times
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "disk")]
+    runs: u32,
     /// Only rows whose names hold this
     #[arg(long, value_name = "WORD")]
     filter: Option<String>,
@@ -63,6 +71,14 @@ pub(crate) struct Options {
 /// Measures and prints; true if all is within its budget.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let places = Places::find()?;
+    if options.disk {
+        report::header(&places)?;
+        let bench = Bench { options, places };
+        let kernel = options.linux.then(|| bench.kernel()).transpose()?;
+        let runs = if options.linux { options.runs } else { 0 };
+        disk::run(&bench, kernel.as_deref(), runs)?;
+        return Ok(true);
+    }
     let file = places.source.join(BUDGETS);
     let mut budgets = Budgets::read(&file)?;
     let mut faults = match &options.since {
@@ -128,16 +144,21 @@ impl Bench<'_> {
         measure::Run::new(self, "Linux calls on Serix")?.posix(&program, self.filter())
     }
 
+    /// The Linux to compare with.
+    fn kernel(&self) -> Result<PathBuf> {
+        match &self.options.linux_kernel {
+            Some(kernel) => Ok(kernel.clone()),
+            None => crate::linux::kernel(&self.places)
+                .context("--linux; give a kernel with --linux-kernel"),
+        }
+    }
+
     /// Fills the Linux column; the kernel's version.
     fn linux(&self, budgets: &mut Budgets) -> Result<Option<String>> {
         if !self.options.linux {
             return Ok(None);
         }
-        let kernel = match &self.options.linux_kernel {
-            Some(kernel) => kernel.clone(),
-            None => crate::linux::kernel(&self.places)
-                .context("--linux; give a kernel with --linux-kernel")?,
-        };
+        let kernel = self.kernel()?;
         let program = self.program()?;
         let (version, rows) = linux::measure(self, &kernel, &program)?;
         rows.iter().for_each(|row| budgets.set_linux(row));

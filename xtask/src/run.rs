@@ -21,7 +21,7 @@ pub(crate) use terminal::lines;
 use crate::image::{self, Cached, Kept, Source, boot_disk};
 use crate::link::{Ends, Keys, Link};
 use crate::machine::{
-    Accelerator, Display, Drive, Follower, Machine, Qemu, RunFolder, Start, write_header,
+    Accelerator, Board, Display, Drive, Follower, Machine, Qemu, RunFolder, Start, write_header,
 };
 use crate::places::{Places, create_folder};
 use crate::report::{Outcome, Progress, say};
@@ -96,12 +96,27 @@ fn prepare(
     let kind = std::env::var("TERM").ok().filter(|_| wanted);
     let screen = if options.display.is_some() { Screen::There } else { Screen::None };
     let surroundings = Surroundings { terminal: wanted, kind, screen, disks: &options.disk };
+    ensure!(
+        options.low_memory.is_none() || options.machine != Board::Microvm,
+        "--low-memory: not on a microvm"
+    );
+    if options.boot.needs_image() {
+        ensure!(options.machine != Board::Microvm, "--machine microvm goes with --boot loader");
+        ensure!(
+            !options.keep,
+            "--keep goes with --boot loader: firmware boots an image of the run's own"
+        );
+    }
+    options.disk_errors.iter().try_for_each(|file| ensure_exists("--disk-errors", file))?;
     let manifest = manifest(&options.system, &surroundings, places)?;
     let limine = options.boot.is_limine().then(|| Limine::find(options.system.limine.as_deref()));
     let limine = limine.transpose()?;
     let (qemu_path, version) = tools(options, places, progress)?;
     let folder = RunFolder::create(places)?;
-    let words = options.system.kernel_words();
+    let disk_bus = options.disk_bus.unwrap_or(options.machine.disk_bus());
+    let disks = options.disk.len() + usize::from(needs_root(options, &manifest));
+    let mut words = Machine::words(options.machine, disk_bus, disks)?;
+    words.extend(options.system.kernel_words());
     let parts = Wanted { words: &words, uefi: options.boot.needs_image() };
     let into = folder.file("boot");
     let boot = programs(&options.system, places, &manifest, &parts, &into, progress)?;
@@ -109,13 +124,18 @@ fn prepare(
     let root =
         if needs_root(options, &manifest) { Some(root(options, places, progress)?) } else { None };
     progress.stage("machine");
-    let accelerator = Accelerator::choose(options.accel, options.icount, &qemu_path, &boot.loader)?;
+    let accelerator = if options.marked {
+        Accelerator::Marked
+    } else {
+        Accelerator::choose(options.accel, options.icount, &qemu_path, &boot.loader)?
+    };
     let mut drives = drives(options, root.as_ref());
     let start = start(options, boot, root.as_ref(), limine.as_ref(), &folder, &mut drives)?;
     let machine = Machine {
         board: options.machine,
         accelerator,
         memory: options.mem,
+        low_memory: options.low_memory,
         cores: options.smp,
         start,
         log: log.to_owned(),
@@ -123,7 +143,9 @@ fn prepare(
         drives,
         slow_disks: options.slow_disk,
         display: options.display,
+        disk_bus,
         monitor: options.monitor.clone(),
+        plugin: options.plugin.clone(),
     };
     let arguments = machine.arguments();
     write_header(log, places, &version, &qemu_path, &arguments)?;
@@ -149,10 +171,6 @@ fn start(
     if !options.boot.needs_image() {
         return Ok(Start::Kernel { loader: boot.loader, modules: boot.modules });
     }
-    ensure!(
-        !options.keep,
-        "--keep goes with --boot loader: firmware boots an image of the run's own"
-    );
     let root = root.context("--boot: the manifest has no session with the first disk")?;
     let image = folder.file("boot.img");
     boot_disk::write(&boot, &root.image, limine, &image)?;
@@ -175,7 +193,7 @@ fn start(
         }
         _ => Some(find_firmware()?),
     };
-    drives[0] = Drive { image, throw_away: true };
+    drives[0] = Drive { image, throw_away: true, errors: options.disk_errors.clone() };
     Ok(Start::Firmware(firmware))
 }
 
@@ -248,13 +266,18 @@ pub(crate) fn root_image(
 }
 
 fn drives(options: &Options, root: Option<&Root>) -> Vec<Drive> {
+    let drive =
+        |image: &PathBuf, throw_away| Drive { image: image.clone(), throw_away, errors: None };
     let root = root.map(|root| match &root.kept {
-        Some(kept) => Drive { image: kept.image.clone(), throw_away: false },
-        None => Drive { image: root.image.image.clone(), throw_away: true },
+        Some(kept) => drive(&kept.image, false),
+        None => drive(&root.image.image, true),
     });
-    let further = options.disk.iter();
-    let further = further.map(|disk| Drive { image: disk.clone(), throw_away: false });
-    root.into_iter().chain(further).collect()
+    let further = options.disk.iter().map(|disk| drive(disk, false));
+    let mut all: Vec<_> = root.into_iter().chain(further).collect();
+    if let Some(first) = all.first_mut() {
+        first.errors.clone_from(&options.disk_errors);
+    }
+    all
 }
 
 /// The log's path, absolute: QEMU gets it.

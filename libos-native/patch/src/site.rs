@@ -1,6 +1,7 @@
 //! The rule for a site: what is displaced, or where a jump finds room.
 use crate::bytes::Bytes;
-use crate::decode::{Flow, Instruction, LENGTH_MAX, decode};
+use crate::decode::{Flow, Instruction, decode};
+use crate::trampoline::{SLOT_SIZE, TAIL_LENGTH};
 use crate::{PAGE_SIZE, Refusal};
 use alloc::vec::Vec;
 
@@ -33,7 +34,7 @@ impl Code<'_> {
 /// How the jump gets its room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// It takes the place of the instruction right before the site.
+    /// It takes the place of an instruction before the site. What stands between them stays, and is done by the trampoline.
     Before,
     /// It stands in padding at this address, and the site is a short jump there.
     Padding(u64),
@@ -46,10 +47,12 @@ pub struct Plan {
     pub rule: Rule,
     /// Address of the `syscall` instruction.
     pub site: u64,
-    /// The displaced instruction; nothing when there is padding.
+    /// What the trampoline does: the displaced instruction, and all up to the site; nothing when there is padding.
     pub displaced: Vec<u8>,
-    /// Where in it a distance relative to rip is.
-    pub(crate) relative_at: Option<usize>,
+    /// Bytes of the displaced instruction itself.
+    pub first: usize,
+    /// Where distances relative to rip are, each with the end of its instruction.
+    pub(crate) relative: Vec<(usize, usize)>,
     /// Bytes of padding that are taken.
     pub(crate) padding: usize,
 }
@@ -62,10 +65,13 @@ impl Plan {
     }
 }
 
+/// Most bytes before a site that a trampoline has room for.
+const DISPLACED_MAX: u64 = (SLOT_SIZE - TAIL_LENGTH) as u64;
+
 /// What decoding a function found about a site.
 struct Findings {
-    /// The instruction before it, if one ends there.
-    before: Option<Instruction>,
+    /// The instructions before it, each with its address, from the last one on that does not go on to the next.
+    before: Vec<(u64, Instruction)>,
     /// Where direct branches near it lead.
     targets: Vec<u64>,
 }
@@ -76,27 +82,35 @@ struct Findings {
 /// Why there is none.
 pub fn plan(function: Code<'_>, gaps: &[Code<'_>], site: u64) -> Result<Plan, Refusal> {
     let found = scan(function, site)?;
-    let at = (site - function.address) as usize;
-    let before = found.before.map_or(0, |instruction| instruction.length);
-    let displaced = &function.bytes[at - before..at];
-    if SIGNAL_RETURNS.contains(&displaced) {
+    let bytes = |start: u64| {
+        &function.bytes[(start - function.address) as usize..(site - function.address) as usize]
+    };
+    if found.before.last().is_some_and(|(start, _)| SIGNAL_RETURNS.contains(&bytes(*start))) {
         return Err(Refusal::SignalReturn);
     }
     // Nobody may jump into the middle of what changes.
     let is_entered =
         |from: u64, to: u64| found.targets.iter().any(|at| (from + 1..to).contains(at));
-    if let Some(instruction) = found.before
-        && instruction.length >= JUMP_LENGTH
-        && instruction.flow == Flow::Next
-        && is_movable(displaced, instruction)
-        && in_one_page(site - before as u64, site + SYSCALL_LENGTH)
-        && !is_entered(site - before as u64, site)
-    {
+    let movable = found.before.iter().rev().take_while(|(start, instruction)| {
+        site - start <= DISPLACED_MAX && is_movable(bytes(*start), *instruction)
+    });
+    let displaced = movable.clone().find(|(start, instruction)| {
+        instruction.length >= JUMP_LENGTH
+            && in_one_page(*start, site + SYSCALL_LENGTH)
+            && !is_entered(*start, start + instruction.length as u64)
+    });
+    if let Some((start, first)) = displaced {
+        let relative = movable.take_while(|(address, _)| address >= start);
+        let relative = relative.filter_map(|(address, instruction)| {
+            let offset = (address - start) as usize;
+            Some((offset + instruction.relative_at?, offset + instruction.length))
+        });
         return Ok(Plan {
             rule: Rule::Before,
             site,
-            displaced: displaced.to_vec(),
-            relative_at: instruction.relative_at,
+            displaced: bytes(*start).to_vec(),
+            first: first.length,
+            relative: relative.collect(),
             padding: 0,
         });
     }
@@ -104,11 +118,13 @@ pub fn plan(function: Code<'_>, gaps: &[Code<'_>], site: u64) -> Result<Plan, Re
         return Err(Refusal::NoRoom);
     }
     let (stub, padding) = gaps.iter().find_map(|gap| room(*gap, site)).ok_or(Refusal::NoRoom)?;
-    Ok(Plan { rule: Rule::Padding(stub), site, displaced: Vec::new(), relative_at: None, padding })
+    let (displaced, relative) = (Vec::new(), Vec::new());
+    Ok(Plan { rule: Rule::Padding(stub), site, displaced, first: 0, relative, padding })
 }
 
 /// Whether an instruction does the same elsewhere. An address size of 32 bits would wrap a distance to rip.
 fn is_movable(bytes: &[u8], instruction: Instruction) -> bool {
+    let bytes = &bytes[..instruction.length];
     instruction.relative_at.is_none() || !bytes.contains(&0x67)
 }
 
@@ -126,15 +142,19 @@ fn scan(function: Code<'_>, site: u64) -> Result<Findings, Refusal> {
     if function.bytes.len() as u64 > FUNCTION_MAX {
         return Err(Refusal::Undecodable);
     }
-    let near = site.saturating_sub(LENGTH_MAX as u64)..site + SYSCALL_LENGTH;
-    let mut found = Findings { before: None, targets: Vec::new() };
-    let (mut at, mut last, mut is_met) = (function.address, None, false);
+    let near = site.saturating_sub(DISPLACED_MAX)..site + SYSCALL_LENGTH;
+    let mut found = Findings { before: Vec::new(), targets: Vec::new() };
+    let (mut at, mut is_met) = (function.address, false);
     while at < function.end() {
         let rest = &function.bytes[(at - function.address) as usize..];
         let Some(instruction) = decode(rest) else { return Err(Refusal::Undecodable) };
         if at == site {
             is_met = rest.starts_with(&SYSCALL) && instruction.length == SYSCALL.len();
-            found.before = last;
+        }
+        match instruction.flow {
+            Flow::Next if at < site => found.before.push((at, instruction)),
+            _ if at < site => found.before.clear(),
+            _ => {}
         }
         at += instruction.length as u64;
         if let Flow::Relative(distance) = instruction.flow {
@@ -143,7 +163,6 @@ fn scan(function: Code<'_>, site: u64) -> Result<Findings, Refusal> {
                 found.targets.push(target);
             }
         }
-        last = Some(instruction);
     }
     if is_met { Ok(found) } else { Err(Refusal::NotThere) }
 }

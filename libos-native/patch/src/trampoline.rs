@@ -1,13 +1,15 @@
 //! The bytes: of a trampoline, and of what leads to it.
 //!
-//! A trampoline is the displaced instruction; `lea` of the address after the site into rcx, as `syscall` leaves it; and a jump through
+//! A trampoline is the displaced instructions; `lea` of the address after the site into rcx, as `syscall` leaves it; and a jump through
 //! a word near it, which names the libOS's entry. No instruction of ours touches the stack or the flags.
 use crate::site::{JUMP_LENGTH, Plan, Rule, SYSCALL_LENGTH, distance_at, short_distance};
 use alloc::vec;
 use alloc::vec::Vec;
 
 /// Bytes of a trampoline.
-pub const SLOT_SIZE: usize = 32;
+pub const SLOT_SIZE: usize = 64;
+/// Bytes of the two instructions that end it.
+pub(crate) const TAIL_LENGTH: usize = 13;
 const NOP: u8 = 0x90;
 
 /// Bytes to be written to a copy of a page.
@@ -31,10 +33,11 @@ impl Plan {
     #[must_use]
     pub fn trampoline(&self, address: u64, entry: u64) -> Option<[u8; SLOT_SIZE]> {
         let mut code = self.displaced.clone();
-        if let Some(at) = self.relative_at {
-            let target = self.site.wrapping_add_signed(distance_at(&code, at)?.into());
-            let moved = distance(address + code.len() as u64, target)?;
-            code[at..at + 4].copy_from_slice(&moved);
+        for (at, end) in &self.relative {
+            let before = self.start() + *end as u64;
+            let target = before.wrapping_add_signed(distance_at(&code, *at)?.into());
+            let moved = distance(address + *end as u64, target)?;
+            code[*at..at + 4].copy_from_slice(&moved);
         }
         // lea rcx, [rip + distance]
         code.extend_from_slice(&[0x48, 0x8D, 0x0D]);
@@ -55,10 +58,7 @@ impl Plan {
         match self.rule {
             Rule::Before => {
                 let address = self.start();
-                Some(vec![Edit {
-                    address,
-                    bytes: jump(address, trampoline, self.displaced.len())?,
-                }])
+                Some(vec![Edit { address, bytes: jump(address, trampoline, self.first)? }])
             }
             Rule::Padding(address) => {
                 let short = short_distance(self.site, address)?.to_le_bytes()[0];

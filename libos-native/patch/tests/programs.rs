@@ -5,7 +5,6 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serix_patch::decode::decode;
 use serix_patch::functions::{Source, around};
 use serix_patch::{Code, Plan, Refusal, Rule, SYSCALL_LENGTH, plan};
 
@@ -118,7 +117,7 @@ fn check(program: &Path) -> Outcomes {
     let mut outcomes = Outcomes::default();
     let mut changed = BTreeSet::new();
     for (number, site) in listing.sites.iter().enumerate() {
-        let trampoline = 0x10_0000 + number as u64 * 32;
+        let trampoline = 0x10_0000 + number as u64 / 63 * 4096 + number as u64 % 63 * 64;
         match text.plan(&file.as_slice(), *site) {
             Ok(plan) => {
                 check_plan(&plan, &listing);
@@ -126,7 +125,7 @@ fn check(program: &Path) -> Outcomes {
                 for edit in plan.edits(trampoline).expect("in reach") {
                     // What fills padding up may be taken again.
                     let length = match plan.rule {
-                        Rule::Before => edit.bytes.len(),
+                        Rule::Before => plan.first,
                         Rule::Padding(_) => edit.bytes.len().min(5),
                     };
                     for at in edit.address..edit.address + length as u64 {
@@ -150,10 +149,21 @@ fn check(program: &Path) -> Outcomes {
 fn check_plan(plan: &Plan, listing: &Listing) {
     let range = match plan.rule {
         Rule::Before => {
-            let (length, words) = &listing.instructions[&plan.start()];
-            assert_eq!(*length, plan.displaced.len() as u64, "{:#x} {words}", plan.start());
-            assert!(!words.starts_with(['j', 'c']) || words.starts_with("cm"), "{words}");
-            plan.start()..plan.site
+            assert_eq!(
+                listing.instructions[&plan.start()].0,
+                plan.first as u64,
+                "{:#x}",
+                plan.start()
+            );
+            let mut at = plan.start();
+            while at < plan.site {
+                let (length, words) = &listing.instructions[&at];
+                let transfers = ["j", "call", "ret", "syscall", "loop", "bnd", "hlt", "int", "ud2"];
+                assert!(!transfers.iter().any(|word| words.starts_with(word)), "{at:#x} {words}");
+                at += length;
+            }
+            assert_eq!(at, plan.site, "instructions that end at the site");
+            plan.start()..plan.start() + plan.first as u64
         }
         Rule::Padding(stub) => {
             // A second jump may stand in the rest of a long `nop`.
@@ -187,10 +197,9 @@ fn check_ways(plan: &Plan, trampoline: u64) {
     let bytes = plan.trampoline(trampoline, entry).expect("in reach");
     let mut decoder =
         iced_x86::Decoder::with_ip(64, &bytes, trampoline, iced_x86::DecoderOptions::NONE);
-    if !plan.displaced.is_empty() {
-        assert_eq!(decode(&bytes).map(|found| found.length), Some(plan.displaced.len()));
-        let moved = decoder.decode();
-        let original = iced_x86::Decoder::with_ip(64, &plan.displaced, plan.start(), 0).decode();
+    let mut originals = iced_x86::Decoder::with_ip(64, &plan.displaced, plan.start(), 0);
+    while originals.can_decode() {
+        let (moved, original) = (decoder.decode(), originals.decode());
         assert_eq!((moved.code(), moved.op_count()), (original.code(), original.op_count()));
         assert_eq!(moved.memory_displacement64(), original.memory_displacement64());
     }

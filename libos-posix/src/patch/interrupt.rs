@@ -1,8 +1,8 @@
 //! Threads that are interrupted on their way to the libOS.
 //!
 //! Stub and trampoline are not the program's: whoever looks at an interrupted thread, be it a signal's handler, has to find it at
-//! the site. Before the displaced instruction ran it is put back to that instruction, after it to the `syscall`, whose bytes are still
-//! there; from a stub in padding, and its trampoline, to the site, which leads there again.
+//! the site. Before an instruction of the program that the trampoline does it is put back to that instruction, after them to the
+//! `syscall`; all but the first of them are still there. From a stub in padding, and its trampoline, to the site, which leads there again.
 use super::overlay::Site;
 use crate::process::current_process;
 use crate::raw::entry::TrapFrame;
@@ -63,8 +63,11 @@ fn place(site: &Site, offset: Option<u64>, why: u64) -> Place {
     let is_step = why == DEBUG;
     match (offset, site.stub) {
         (Some(0), None) if is_step => Place::Stay,
-        (Some(0), None) => Place::At(site.address - site.displaced),
-        (_, None) => Place::At(site.address),
+        // What follows the displaced instruction is in its place still.
+        (Some(offset), None) => {
+            Place::At(site.address - site.displaced + offset.min(site.displaced))
+        }
+        (None, None) => Place::At(site.address),
         (_, Some(_)) if is_step => Place::Unpatched,
         (_, Some(_)) => Place::At(site.address),
     }
@@ -81,6 +84,8 @@ mod tests {
         assert_eq!(place(&SITE, Some(0), 14), Place::At(0x1000));
         assert_eq!(place(&SITE, Some(5), 14), Place::At(0x1005));
         assert_eq!(place(&SITE, Some(12), 256), Place::At(0x1005));
+        let early = Site { displaced: 8, ..SITE };
+        assert_eq!(place(&early, Some(5), 14), Place::At(0x1005 - 3));
         let padded = Site { displaced: 0, stub: Some(0x1020), ..SITE };
         for offset in [None, Some(0), Some(7)] {
             assert_eq!(place(&padded, offset, 14), Place::At(0x1005));

@@ -15,7 +15,7 @@ use serix_patch::{PAGE_SIZE, Plan, Rule, SLOT_SIZE};
 pub(super) struct Site {
     /// Address of the `syscall` instruction.
     pub(super) address: u64,
-    /// Bytes of the displaced instruction before it.
+    /// Bytes before it that its trampoline does.
     pub(super) displaced: u64,
     /// Where the jump to the trampoline stands in padding.
     pub(super) stub: Option<u64>,

@@ -82,27 +82,6 @@ pub struct CallFrame {
     pub rsi: u64,
     pub rdi: u64,
     pub number: u64,
-    pub rip: u64,
-    pub cs: u64,
-}
-
-/// Set in the `cs` word of a frame: the call came from a patched call site, without the kernel. Nothing loads the word.
-pub const CAME_DIRECT: u64 = 1 << 32;
-
-impl CallFrame {
-    /// Whether the call came without the kernel.
-    #[must_use]
-    pub const fn is_direct(&self) -> bool {
-        self.cs & CAME_DIRECT != 0
-    }
-}
-
-impl TrapFrame {
-    /// As [`CallFrame::is_direct`].
-    #[must_use]
-    pub const fn is_direct(&self) -> bool {
-        self.cs & CAME_DIRECT != 0
-    }
 }
 
 /// A handler with all registers of a call.

@@ -53,6 +53,12 @@ pub fn disks() -> &'static [Disk] {
     DISKS.get().map_or(&[], Vec::as_slice)
 }
 
+/// Says how far the session is.
+fn stage(what: &str) {
+    let now = serix_sys::time::ticks();
+    log_line(format_args!("libos: {what} after {now} instructions or cycles"));
+}
+
 /// Makes process 1 and its thread, which goes on in [`boot`].
 pub fn start(
     manifest: &[u8],
@@ -67,6 +73,7 @@ pub fn start(
     for option in &options.unknown {
         log_line(format_args!("libos: unknown option `{option}`"));
     }
+    stage("memory");
     DISKS.call_once(|| start::disks(tokens));
     crate::patch::start();
     screen::adopt(display::canvas(tokens, picture), display::Keyboard::start(tokens));
@@ -90,9 +97,13 @@ pub fn boot() -> TrapFrame {
         log_line(format_args!("libos: {message}"));
         end(SET_UP_FAILED, Cause::Setup, message.as_bytes());
     }
+    stage("root file system");
     let options = session_options();
     match run(options) {
-        Ok(frame) => frame,
+        Ok(frame) => {
+            stage("first program");
+            frame
+        }
         Err(errno) => {
             let name = String::from_utf8_lossy(&options.program[0]).into_owned();
             let (status, cause) = match errno {

@@ -61,7 +61,9 @@ impl<'m, 'p> Supervisor<'m, 'p> {
         let name = || plan.session.name.clone();
         let domain =
             start(self.machine, plan, index).map_err(|reason| Failure::Session(name(), reason))?;
-        log(format_args!("session {}: started `{}`", plan.session.name, plan.session.libos));
+        let (session, now) = (&plan.session, serix_sys::time::ticks());
+        let (name, libos) = (&session.name, &session.libos);
+        log(format_args!("session {name}: started `{libos}` after {now} instructions or cycles"));
         Ok(State::Running { domain, since_ns: now_ns(), failures })
     }
 

@@ -46,7 +46,7 @@ pub(super) fn measure(
     command.arg("-initrd").arg(initrd).arg("-append");
     command.arg(format!("{COMMAND_LINE} {}", bench.filter()).trim());
     command.stdin(Stdio::null()).stdout(Stdio::null());
-    wait(command)?;
+    wait(command, LIMIT)?;
     let mut said = Said::new(Side::Posix);
     for line in String::from_utf8_lossy(&std::fs::read(serial)?).lines() {
         said.hear(line)?;
@@ -56,10 +56,11 @@ pub(super) fn measure(
     Ok((system, said.finish(WHAT)?))
 }
 
-fn wait(mut command: Command) -> Result<()> {
+/// Waits for the end of a QEMU that runs Linux.
+pub(super) fn wait(mut command: Command, limit: Time) -> Result<()> {
     let mut child = command.spawn().context("cannot start QEMU")?;
     let start = Instant::now();
-    while start.elapsed() < LIMIT {
+    while start.elapsed() < limit {
         if let Some(status) = child.try_wait()? {
             ensure!(status.success(), "Linux: QEMU failed ({status})");
             return Ok(());
@@ -68,5 +69,5 @@ fn wait(mut command: Command) -> Result<()> {
     }
     child.kill()?;
     child.wait()?;
-    bail!("Linux: no end after {} s", LIMIT.as_secs())
+    bail!("Linux: no end after {} s", limit.as_secs())
 }

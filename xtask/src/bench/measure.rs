@@ -159,22 +159,27 @@ impl<'a> Run<'a> {
         self.folder.file("kernel.log")
     }
 
-    /// `xtask run`, counting instructions; it ends with this process.
+    /// `xtask run`, counting instructions.
     fn command(&self) -> Command {
-        let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "xtask".into()));
-        let options = self.bench.options;
-        let this = command.get_program().to_owned();
-        command.arg("launch").arg(std::process::id().to_string()).arg("--").arg(this);
-        command.args(["run", "--icount", "--timeout", "600", "--log"]).arg(self.log());
-        if options.no_install {
-            command.arg("--no-install");
-        }
-        if let Some(binaries) = &options.binaries {
-            command.arg("--binaries").arg(binaries);
-        }
-        command.stdin(Stdio::null());
+        let mut command = xtask_run(self.bench.options);
+        command.args(["--icount", "--timeout", "600", "--log"]).arg(self.log());
         command
     }
+}
+
+/// `xtask run`, which ends with this process.
+pub(super) fn xtask_run(options: &super::Options) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "xtask".into()));
+    let this = command.get_program().to_owned();
+    command.arg("launch").arg(std::process::id().to_string()).arg("--").arg(this).arg("run");
+    if options.no_install {
+        command.arg("--no-install");
+    }
+    if let Some(binaries) = &options.binaries {
+        command.arg("--binaries").arg(binaries);
+    }
+    command.stdin(Stdio::null());
+    command
 }
 
 /// What the kernel tells once, behind `mark`.

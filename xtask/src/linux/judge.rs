@@ -48,7 +48,8 @@ pub(crate) fn judge(places: &Places) -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn initial_files(kernel: &Path) -> Result<Vec<u8>> {
+/// The initial files for a kernel of the distribution's.
+pub(crate) fn initial_files(kernel: &Path) -> Result<Vec<u8>> {
     let modules = modules(kernel)?;
     let mut archive = Archive::default();
     for name in ["bin", "dev", "proc", "sys", "m", "modules"] {

@@ -14,7 +14,7 @@ use crate::places::Places;
 use crate::report::say;
 
 pub(crate) use archive::Archive;
-pub(crate) use judge::judge;
+pub(crate) use judge::{initial_files, judge};
 
 /// Debian's kernel for virtual machines: what it names is the newest version of the release.
 const PACKAGE: &str = "linux-image-cloud-amd64";

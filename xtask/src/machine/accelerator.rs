@@ -30,6 +30,8 @@ pub(crate) enum Accelerator {
     Tcg,
     /// The translator, counting instructions: one tick of the TSC each.
     Counted,
+    /// The translator with the processor that figures beside Linux are taken on.
+    Marked,
     /// Hardware.
     Kvm,
 }
@@ -68,6 +70,7 @@ impl Accelerator {
                 "-accel tcg,thread=single -icount shift=0,sleep=off -seed 1 \
                  -rtc base=2026-01-01,clock=vm -cpu max,-erms"
             }
+            Self::Marked => "-accel tcg,thread=single -cpu max,-erms",
             Self::Kvm => "-accel kvm -cpu host",
         }
     }

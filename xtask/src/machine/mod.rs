@@ -9,7 +9,7 @@ mod monitor;
 mod qemu;
 
 pub(crate) use accelerator::{Accelerator, Choice};
-pub(crate) use arguments::{Board, Display, Drive, Machine, Start};
+pub(crate) use arguments::{Board, DiskBus, Display, Drive, Machine, Start};
 pub(crate) use folder::RunFolder;
 pub(crate) use log::{Follower, commit, find_line, session_text, write_header};
 pub(crate) use monitor::Monitor;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::image::Addition;
-use crate::machine::{Board, Choice, Display};
+use crate::machine::{Board, Choice, DiskBus, Display};
 
 /// Runs a Linux program on Serix, in QEMU, with this command's own standard streams
 ///
@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// Memory of the machine, such as 64M or 1G
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory)]
     pub(super) mem: u64,
+    /// How much of it is below 4 GiB, which some devices do not reach beyond
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub(super) low_memory: Option<u64>,
     /// Chip set of the machine
     #[arg(long, value_enum, default_value_t)]
     pub(super) machine: Board,
@@ -55,6 +58,12 @@ pub(crate) struct Options {
     /// A further disk, written to: a raw image with a GUID partition table (repeatable)
     #[arg(long, value_name = "IMAGE")]
     pub(super) disk: Vec<PathBuf>,
+    /// How the machine has its disks (default: virtio; on a microvm mmio)
+    #[arg(long, value_enum, value_name = "BUS")]
+    pub(super) disk_bus: Option<DiskBus>,
+    /// Requests of the first disk that fail: a file of rules for QEMU's blkdebug
+    #[arg(long, value_name = "FILE")]
+    pub(super) disk_errors: Option<PathBuf>,
     /// End the machine so many seconds after its start, with status 124; builds do not count
     #[arg(long, value_name = "S", value_parser = seconds)]
     pub(super) timeout: Option<f64>,
@@ -73,6 +82,12 @@ pub(crate) struct Options {
     /// Open QEMU's monitor at this socket, for `profile`
     #[arg(long, value_name = "SOCKET", hide = true)]
     pub(super) monitor: Option<PathBuf>,
+    /// The processor that figures beside Linux are taken on, for `bench`
+    #[arg(long, conflicts_with_all = ["icount", "accel"], hide = true)]
+    pub(super) marked: bool,
+    /// Give QEMU this plugin, for `bench`
+    #[arg(long, value_name = "FILE,OPTIONS", hide = true)]
+    pub(super) plugin: Option<OsString>,
 }
 
 /// `--boot`.

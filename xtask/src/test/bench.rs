@@ -19,7 +19,10 @@ const MARGIN: Duration = Duration::from_secs(30);
 const SHOWN: usize = 3000;
 
 /// The surroundings of one test.
+#[derive(Clone)]
 pub(super) struct Bench {
+    /// Options of every run in the guest.
+    machine: &'static [&'static str],
     folder: PathBuf,
     binaries: PathBuf,
     xtask: PathBuf,
@@ -52,7 +55,13 @@ impl Bench {
         create_folder(&folder)?;
         let xtask = this_program()?;
         let source = places.source.clone();
-        Ok(Self { folder, binaries: binaries.to_owned(), xtask, source, limit, long: None })
+        let binaries = binaries.to_owned();
+        Ok(Self { machine: &[], folder, binaries, xtask, source, limit, long: None })
+    }
+
+    /// All runs on another machine.
+    pub(super) fn on(self, machine: &'static [&'static str]) -> Self {
+        Self { machine, ..self }
     }
 
     /// For a long run, if that is asked for.
@@ -111,7 +120,7 @@ impl Bench {
     /// `xtask run OPTIONS -- PROGRAM`, not started.
     pub(super) fn command(&self, options: &[&str], program: &[&str]) -> Command {
         let mut command = self.xtask("run");
-        command.arg("--log").arg(self.file("kernel.log")).args(options);
+        command.arg("--log").arg(self.file("kernel.log")).args(self.machine).args(options);
         if !options.contains(&"--timeout") {
             command.args(["--timeout", &self.limit.as_secs().to_string()]);
         }

@@ -71,6 +71,8 @@ impl BootFrames {
 /// What is found while the loader's page tables are in force, and wanted later.
 #[derive(Clone, Copy)]
 pub(super) struct Found {
+    /// What the time stamp counter showed then.
+    pub(super) entered: u64,
     /// Where the HPET is.
     pub(super) hpet: Option<u64>,
     /// Interrupt controllers.

@@ -64,6 +64,8 @@ pub struct BootInfo {
     pub cores: Vec<u32>,
     /// Unix time in seconds at boot.
     pub epoch_seconds: u64,
+    /// What the time stamp counter showed when the loader had handed over.
+    pub entered: u64,
     /// The clock to calibrate against.
     pub reference: Reference,
     /// The frame table, with the frames of `ram` and of the framebuffer in it.
@@ -96,6 +98,7 @@ pub fn start(main: extern "sysv64" fn() -> !) -> ! {
     );
     // The ACPI tables often lie in reserved memory, which only the loader's page tables reach.
     let found = memory_map::Found {
+        entered: crate::cpu::time::ticks(),
         hpet: requests::rsdp().and_then(acpi::hpet),
         interrupts: requests::rsdp().map(acpi::interrupts).unwrap_or_default(),
     };
@@ -167,6 +170,7 @@ pub fn take() -> BootInfo {
         ram,
         cores: requests::cores(),
         epoch_seconds: requests::epoch_seconds(),
+        entered: found.entered,
         reference,
         frames,
         framebuffer: picture.map(|picture| picture.layout),

@@ -40,7 +40,7 @@ pub fn multiplier() -> u64 {
 pub enum Reference {
     /// HPET main counter (IA-PC HPET 1.0a, 2.3): registers and femtoseconds per tick.
     Hpet(*mut u64, u64),
-    /// Channel 2 of the 8254.
+    /// Channel 0 of the 8254. Not channel 2: what gates that one is missing where there is no speaker.
     Pit,
 }
 
@@ -63,18 +63,30 @@ impl Reference {
             }
             Self::Pit => {
                 let count = (PIT_HERTZ * u64::from(milliseconds) / 1000).min(0xFFFF);
-                // SAFETY: port 0x61 gates channel 2, 0x43 and 0x42 program it (mode 0, binary); nobody else uses it.
+                // SAFETY: port 0x43 programs channel 0 (mode 0, binary), 0x40 is it; its interrupt is masked, nobody else uses it.
                 unsafe {
-                    port::write8(0x61, port::read8(0x61) & !0x02 | 0x01);
-                    port::write8(0x43, 0xB0);
-                    port::write8(0x42, count as u8);
-                    port::write8(0x42, (count >> 8) as u8);
-                    while port::read8(0x61) & 0x20 == 0 {
-                        core::hint::spin_loop();
-                    }
+                    port::write8(0x43, 0x30);
+                    port::write8(0x40, count as u8);
+                    port::write8(0x40, (count >> 8) as u8);
+                }
+                // How it was programmed; all ones where there is no channel.
+                let is_there = pit_status() & 0x3F == 0x30;
+                assert!(is_there, "neither an HPET nor an 8254 to measure the clock against");
+                while pit_status() & 0x80 == 0 {
+                    core::hint::spin_loop();
                 }
             }
         }
+    }
+}
+
+/// The status of channel 0: its output, which is high once it has counted down, in bit 7; below, how it was programmed.
+fn pit_status() -> u8 {
+    const LATCH_STATUS: u8 = 0xE2;
+    // SAFETY: latches and reads the channel's status (Intel 8254, read-back command).
+    unsafe {
+        port::write8(0x43, LATCH_STATUS);
+        port::read8(0x40)
     }
 }
 

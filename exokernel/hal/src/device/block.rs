@@ -1,11 +1,10 @@
 //! virtio-blk (virtio 1.2, 5.2): requests in flight, data straight to and from ring 3's frames.
 use super::runs::Runs;
-use super::virtio::{Features, Found, KernelHal, open, route_interrupts};
+use super::virtio::{Features, Found, KernelHal, acknowledge, open, route_interrupts};
 use crate::memory::frames::FrameTable;
 use alloc::boxed::Box;
 use virtio_drivers::queue::VirtQueue;
-use virtio_drivers::transport::pci::PciTransport;
-use virtio_drivers::transport::{DeviceStatus, Transport};
+use virtio_drivers::transport::{DeviceStatus, SomeTransport, Transport};
 
 const QUEUE_SIZE: usize = 256;
 /// Requests in flight: each takes up to six descriptors.
@@ -47,7 +46,7 @@ pub struct BlockDevice {
     found: Found,
     vector: u8,
     apic_id: u32,
-    transport: PciTransport,
+    transport: SomeTransport<'static>,
     queue: VirtQueue<KernelHal, QUEUE_SIZE>,
     envelopes: Box<[Envelope; REQUESTS]>,
     requests: [Option<Request>; REQUESTS],
@@ -70,7 +69,7 @@ pub struct Completed {
 
 /// Brings the device from whatever state it is in to running, with an empty queue: its features, and the queue.
 fn bring_up(
-    transport: &mut PciTransport,
+    transport: &mut SomeTransport<'static>,
     found: &Found,
     vector: u8,
     apic_id: u32,
@@ -201,6 +200,7 @@ impl BlockDevice {
 
     /// Takes one ended request.
     pub fn complete(&mut self, frames: &mut FrameTable) -> Option<Completed> {
+        acknowledge(&mut self.transport);
         let token = self.queue.peek_used()?;
         let slot = self
             .requests

@@ -1,5 +1,7 @@
-//! Devices that the kernel drives itself (serial line, exit port, PCI, virtio, interrupt controllers), and what of others it hands on.
+//! Devices that the kernel drives itself (serial line, exit port, PCI, virtio, ATA, interrupt controllers), and what of others it hands on.
+pub mod ata;
 pub mod block;
+pub mod disk;
 pub mod exit;
 pub mod ioapic;
 pub mod keyboard;

@@ -2,8 +2,9 @@
 use super::port;
 use crate::address::PhysicalAddress;
 use crate::memory::kernel_map::map_device;
+use alloc::vec::Vec;
 use virtio_drivers::transport::pci::bus::{
-    BarInfo, Command, ConfigurationAccess, DeviceFunction, PciRoot,
+    BarInfo, Command, ConfigurationAccess, DeviceFunction, DeviceFunctionInfo, PciRoot,
 };
 
 /// Access by ports 0xCF8 and 0xCFC. The kernel lock serialises it.
@@ -43,10 +44,13 @@ pub fn root() -> PciRoot<Ports> {
     PciRoot::new(Ports)
 }
 
+/// A function, and what it says that it is.
+pub type Function = (DeviceFunction, DeviceFunctionInfo);
+
 /// Every function on every bus.
-pub fn devices()
--> impl Iterator<Item = (DeviceFunction, virtio_drivers::transport::pci::bus::DeviceFunctionInfo)> {
-    (0..=255u8).flat_map(|bus| root().enumerate_bus(bus))
+#[must_use]
+pub fn functions() -> Vec<Function> {
+    (0..=255u8).flat_map(|bus| root().enumerate_bus(bus)).collect()
 }
 
 /// Maps part of a BAR.
@@ -74,6 +78,13 @@ pub(crate) fn enable(device: DeviceFunction) {
         device,
         Command::MEMORY_SPACE | Command::BUS_MASTER | Command::INTERRUPT_DISABLE,
     );
+}
+
+/// Lets a device that is driven by ports do DMA; the first port of its BAR number `bar`.
+pub(crate) fn enable_ports(device: DeviceFunction, bar: u8) -> Option<u16> {
+    let Ok(Some(BarInfo::IO { address, .. })) = root().bar_info(device, bar) else { return None };
+    root().set_command(device, Command::IO_SPACE | Command::BUS_MASTER);
+    u16::try_from(address).ok().filter(|port| *port != 0)
 }
 
 const MSIX: u8 = 0x11;

@@ -46,3 +46,14 @@ pub unsafe fn write32(port: u16, value: u32) {
         asm!("out dx, eax", in("eax") value, in("dx") port, options(nostack, preserves_flags))
     };
 }
+
+/// Reads `words.len()` times two bytes.
+///
+/// # Safety
+/// As [`read8`].
+pub unsafe fn read16_all(port: u16, words: &mut [u16]) {
+    // SAFETY: the caller's promise; the instruction writes exactly the words.
+    unsafe {
+        asm!("rep insw", in("dx") port, inout("rdi") words.as_mut_ptr() => _, inout("rcx") words.len() => _, options(nostack, preserves_flags));
+    }
+}

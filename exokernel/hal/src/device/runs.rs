@@ -99,6 +99,19 @@ impl Runs {
         })
     }
 
+    /// Physical address and length of the parts that bytes `start..start + length` of all runs lie in.
+    pub(crate) fn parts(&self, start: u32, length: u32) -> impl Iterator<Item = (u64, u32)> {
+        let (mut skip, mut left) = (start, length);
+        self.runs[..self.count].iter().filter_map(move |run| {
+            let skipped = skip.min(run.length);
+            skip -= skipped;
+            let length = (run.length - skipped).min(left);
+            left -= length;
+            let at = run.frame.start().0 + u64::from(run.offset + skipped);
+            (length > 0).then_some((at, length))
+        })
+    }
+
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
         self.count

@@ -1,11 +1,10 @@
 //! virtio-console with one port (virtio 1.2, 5.3): a byte stream, straight to and from ring 3's frames.
 use super::block::Completed;
 use super::runs::Runs;
-use super::virtio::{Features, Found, KernelHal, open, route_interrupts};
+use super::virtio::{Features, Found, KernelHal, acknowledge, open, route_interrupts};
 use crate::memory::frames::FrameTable;
 use virtio_drivers::queue::VirtQueue;
-use virtio_drivers::transport::pci::PciTransport;
-use virtio_drivers::transport::{DeviceStatus, Transport};
+use virtio_drivers::transport::{DeviceStatus, SomeTransport, Transport};
 
 const QUEUE_SIZE: usize = 64;
 /// Transfers in flight in each direction: each takes up to four descriptors.
@@ -33,7 +32,7 @@ pub struct StreamDevice {
     found: Found,
     vector: u8,
     apic_id: u32,
-    transport: PciTransport,
+    transport: SomeTransport<'static>,
     queues: Queues,
     reads: [Option<Transfer>; TRANSFERS],
     writes: [Option<Transfer>; TRANSFERS],
@@ -41,7 +40,7 @@ pub struct StreamDevice {
 
 /// Brings the device from whatever state it is in to running, with empty queues.
 fn bring_up(
-    transport: &mut PciTransport,
+    transport: &mut SomeTransport<'static>,
     found: &Found,
     vector: u8,
     apic_id: u32,
@@ -138,6 +137,7 @@ impl StreamDevice {
 
     /// Takes one ended transfer.
     pub fn complete(&mut self, frames: &mut FrameTable) -> Option<Completed> {
+        acknowledge(&mut self.transport);
         if let Some(token) = self.queues.receive.peek_used() {
             let transfer = take(&mut self.reads, token)?;
             // SAFETY: the same buffers as in `read`.

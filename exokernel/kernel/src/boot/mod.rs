@@ -19,12 +19,15 @@ use serix_core::grant::GrantTree;
 use serix_core::ids::Frame;
 use serix_core::ledger::{FrameKind, FrameWord, Ledger, MemoryRange};
 use serix_core::seal::Sealer;
+use serix_hal::FrameNumber;
 use serix_hal::boot::BootInfo;
 use serix_hal::cpu::apic::{self, DEVICE_VECTOR};
 use serix_hal::cpu::{features, histogram, local, registers, time, topology, trap};
+use serix_hal::device::ata::{self, AtaDisk};
 use serix_hal::device::block::BlockDevice;
+use serix_hal::device::disk::Disk;
 use serix_hal::device::stream::StreamDevice;
-use serix_hal::device::virtio;
+use serix_hal::device::{ioapic, pci, virtio};
 use serix_hal::memory::info::SharedInfo;
 
 /// One object for so many frames of RAM. Each object table has room for all of them, and the first domain may have one less: so no
@@ -36,6 +39,7 @@ const OBJECTS: core::ops::RangeInclusive<u32> = 64..=MAX_DOMAINS;
 /// The kernel's first Rust function on its own stack.
 pub(crate) fn main() -> ! {
     let mut boot = serix_hal::boot::take();
+    let mut progress = Progress(0);
     symbols::init(boot.kernel_file);
     if let Some(screen) = boot.screen() {
         log::show_on(screen);
@@ -46,12 +50,15 @@ pub(crate) fn main() -> ! {
         boot.cores.len(),
         boot.command_line
     );
+    progress.stage("firmware and loader", boot.entered);
+    progress.stage("memory and cores", time::ticks());
     for (core, id) in boot.cores.iter().enumerate() {
         apic::set_id(core, *id);
     }
     apic::enable();
     log_line!("local APICs in {} mode", if apic::is_x2apic() { "x2APIC" } else { "xAPIC" });
     time::calibrate(&boot.reference);
+    progress.stage("clock, by waiting", time::ticks());
     log_line!(
         "time stamp counter at {} kHz, {} frames of RAM",
         time::hertz() / 1000,
@@ -62,19 +69,34 @@ pub(crate) fn main() -> ! {
         histogram::turn_on();
     }
     install_handlers();
-    let devices = start_devices();
+    ioapic::init(&boot.interrupts);
+    let devices = start_devices(&mut boot);
+    progress.stage("devices", time::ticks());
     let info = information_page(&mut boot, options);
     let ram = core::mem::take(&mut boot.ram);
     let modules = core::mem::take(&mut boot.modules);
     let framebuffer = boot.framebuffer.unwrap_or_default();
     let mut kernel = assemble(boot, devices, info, options, &ram);
+    progress.stage("tables", time::ticks());
     assert!(!kernel.options.panic, "the command line asks for a panic");
     first_domain::start(&mut kernel, &ram, &modules, framebuffer);
+    progress.stage("first domain", time::ticks());
     log_line!("first domain starts after {} instructions or cycles", time::ticks());
     kernel::install(kernel);
     let kernel = kernel::lock();
     serix_hal::boot::release(join);
     kernel::run(kernel)
+}
+
+/// When the last stage of boot was over. Under QEMU the count begins at the machine's reset.
+struct Progress(u64);
+
+impl Progress {
+    /// Says what a stage took that was over at `now`.
+    fn stage(&mut self, what: &str, now: u64) {
+        log_line!("boot: {what}: {} instructions or cycles", now.saturating_sub(self.0));
+        self.0 = now;
+    }
 }
 
 /// A core besides the boot core begins to run slices.
@@ -104,31 +126,57 @@ fn frame_count(boot: &BootInfo) -> u64 {
     boot.ram.iter().map(|(_, count)| u64::from(*count)).sum()
 }
 
-fn start_devices() -> Devices {
+fn start_devices(boot: &mut BootInfo) -> Devices {
     let mut devices = Devices { disks: Vec::new(), queues: Vec::new(), link: None };
-    for found in virtio::find() {
+    let functions = pci::functions();
+    for found in virtio::find(&functions, &boot.command_line) {
         if found.is_block() {
-            match BlockDevice::start(&found, DEVICE_VECTOR, apic::id(0)) {
-                Some(disk) => {
-                    log_line!("disk{}: {} sectors", devices.disks.len(), disk.capacity());
-                    devices.disks.push(disk);
-                    devices.queues.push(Queue::default());
-                }
-                None => log_line!("a disk at {found:?} did not start"),
-            }
+            let disk = BlockDevice::start(&found, DEVICE_VECTOR, apic::id(0)).map(Disk::Virtio);
+            add_disk(&mut devices, disk, &found);
         } else if found.is_console() && devices.link.is_none() {
             devices.link = StreamDevice::start(&found, DEVICE_VECTOR, apic::id(0));
             log_line!("link: {}", if devices.link.is_some() { "up" } else { "did not start" });
         }
     }
+    for channel in ata::find(&functions) {
+        let memory = low_frames(boot, ata::FRAMES);
+        let disk = memory.and_then(|memory| {
+            AtaDisk::start(channel, memory, &boot.interrupts, DEVICE_VECTOR, apic::id(0))
+        });
+        add_disk(&mut devices, disk.map(Disk::Ata), &channel);
+    }
     devices
+}
+
+fn add_disk(devices: &mut Devices, disk: Option<Disk>, found: &dyn core::fmt::Debug) {
+    match disk {
+        Some(disk) => {
+            log_line!("disk{}: {} sectors", devices.disks.len(), disk.capacity());
+            devices.disks.push(disk);
+            devices.queues.push(Queue::default());
+        }
+        None => log_line!("a disk at {found:?} did not start"),
+    }
+}
+
+/// Takes frames of RAM for a device that reaches 4 GiB, one after the other. They are no domain's, for ever.
+fn low_frames(boot: &mut BootInfo, count: u32) -> Option<FrameNumber> {
+    const REACH: u32 = 1 << 20;
+    let is_module = |at: FrameNumber| boot.modules.iter().any(|module| module.frame == at);
+    let range = boot
+        .ram
+        .iter_mut()
+        .find(|(first, left)| *left > count && first.0 + count <= REACH && !is_module(*first))?;
+    let first = range.0;
+    *range = (FrameNumber(first.0 + count), range.1 - count);
+    (first.0..first.0 + count).all(|frame| boot.frames.pin(FrameNumber(frame))).then_some(first)
 }
 
 /// The last frame of the last range becomes the information page.
 fn information_page(boot: &mut BootInfo, options: Options) -> SharedInfo {
     let range = boot.ram.iter_mut().max_by_key(|(_, count)| *count).expect("RAM");
     range.1 -= 1;
-    let frame = serix_hal::FrameNumber(range.0.0 + range.1);
+    let frame = FrameNumber(range.0.0 + range.1);
     let mut info = SharedInfo::new(&mut boot.frames, frame).expect("a free frame");
     let count = boot.ram.iter().map(|(_, count)| u64::from(*count)).sum();
     let page = info.page();
@@ -154,7 +202,7 @@ fn assemble(
     devices: Devices,
     info: SharedInfo,
     options: Options,
-    ram: &[(serix_hal::FrameNumber, u32)],
+    ram: &[(FrameNumber, u32)],
 ) -> Kernel {
     let frames = boot.frames;
     let words = Vec::leak(alloc::vec![FrameWord::ABSENT; frames.len()]);

@@ -6,7 +6,7 @@ mod turn;
 pub(crate) use turn::Queue;
 
 use alloc::vec::Vec;
-use serix_hal::device::block::BlockDevice;
+use serix_hal::device::disk::Disk;
 use serix_hal::device::stream::StreamDevice;
 
 /// Device numbers of consoles.
@@ -16,7 +16,7 @@ pub(crate) const CONSOLE_LINK: u32 = 1;
 
 /// The devices that the kernel drives.
 pub(crate) struct Devices {
-    pub(crate) disks: Vec<BlockDevice>,
+    pub(crate) disks: Vec<Disk>,
     /// Who waits for each of them.
     pub(crate) queues: Vec<Queue>,
     pub(crate) link: Option<StreamDevice>,

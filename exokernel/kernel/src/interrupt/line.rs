@@ -28,9 +28,8 @@ pub(crate) struct Line {
     user: Option<User>,
 }
 
-/// Directs the lines that ring 3 may have to vectors of the boot core, masked.
+/// Directs the lines that ring 3 may have to vectors of the boot core, masked. The controllers were found before.
 pub(crate) fn route(interrupts: &Interrupts) -> Vec<Line> {
-    ioapic::init(interrupts);
     let mut lines: Vec<Line> = Vec::new();
     for isa in keyboard::INTERRUPTS.into_iter().filter(|_| keyboard::is_present()).take(LINES) {
         let pin: Pin = interrupts.isa(isa);

@@ -83,7 +83,13 @@ impl<P: Page> PageCache<P> {
             let Some(page) = self.try_allocate() else { break };
             pages.push(page);
         }
-        node.inode().read_pages(range.start, &pages).await?;
+        let mut read = node.inode().read_pages(range.start, &pages).await;
+        if read.is_err() && pages.len() > 1 {
+            // Who wants the first page has nothing to do with what is wrong behind it.
+            pages.truncate(1);
+            read = node.inode().read_pages(range.start, &pages).await;
+        }
+        read?;
         zero_behind(mapping.size(), range.start, &pages);
         loading.finish(&pages);
         Ok(())

@@ -21,6 +21,8 @@ pub(crate) enum Content {
 #[derive(Clone)]
 pub(crate) struct Model {
     pub(crate) inodes: BTreeMap<usize, Content>,
+    /// For each directory but the root, the one above it and its name there.
+    above: BTreeMap<usize, (usize, String)>,
     next: usize,
 }
 
@@ -29,7 +31,8 @@ const MAX_SIZE: u64 = 400_000;
 
 impl Model {
     pub(crate) fn new() -> Self {
-        Self { inodes: BTreeMap::from([(0, Content::Directory(BTreeMap::new()))]), next: 1 }
+        let inodes = BTreeMap::from([(0, Content::Directory(BTreeMap::new()))]);
+        Self { inodes, above: BTreeMap::new(), next: 1 }
     }
 
     pub(crate) fn entries(&self, directory: usize) -> &BTreeMap<String, usize> {
@@ -50,8 +53,16 @@ impl Model {
         let number = self.next;
         self.next += 1;
         self.inodes.insert(number, content);
-        self.entries_mut(directory).insert(name.to_owned(), number);
+        self.add_name(directory, name, number);
         number
+    }
+
+    /// Adds a name, or makes one name another inode.
+    fn add_name(&mut self, directory: usize, name: &str, number: usize) {
+        if matches!(self.inodes[&number], Content::Directory(_)) {
+            self.above.insert(number, (directory, name.to_owned()));
+        }
+        self.entries_mut(directory).insert(name.to_owned(), number);
     }
 
     fn drop_name(&mut self, directory: usize, name: &str) {
@@ -62,13 +73,18 @@ impl Model {
         });
         if !named {
             self.inodes.remove(&number);
+            self.above.remove(&number);
         }
     }
 
-    /// Whether `below` is `above` or lies below it.
+    /// Whether the directory `below` is `above` or lies below it.
     fn is_below(&self, below: usize, above: usize) -> bool {
-        let Content::Directory(entries) = &self.inodes[&above] else { return false };
-        below == above || entries.values().any(|child| self.is_below(below, *child))
+        let mut at = below;
+        while at != above {
+            let Some((directory, _)) = self.above.get(&at) else { return false };
+            at = *directory;
+        }
+        true
     }
 
     fn directories(&self) -> Vec<usize> {
@@ -127,25 +143,17 @@ impl<D: BlockDevice<Page = HostPage>> Pair<D> {
         (directory, inode, self.name())
     }
 
-    /// The path of a directory of the model, by lookups from the root.
+    /// The inode of a directory of the model, by lookups from the root.
     fn inode_of(&self, wanted: usize) -> u32 {
-        fn walk<D: BlockDevice<Page = HostPage>>(
-            pair: &Pair<D>,
-            at: (usize, u32),
-            wanted: usize,
-        ) -> Option<u32> {
-            if at.0 == wanted {
-                return Some(at.1);
-            }
-            pair.model.entries(at.0).iter().find_map(|(name, child)| {
-                if !pair.model.is_below(wanted, *child) {
-                    return None;
-                }
-                let inode = block_on(pair.mounted.0.lookup(at.1, name.as_bytes())).ok()?;
-                walk(pair, (*child, inode), wanted)
-            })
+        let mut names = Vec::new();
+        let mut at = wanted;
+        while let Some((directory, name)) = self.model.above.get(&at) {
+            names.push(name);
+            at = *directory;
         }
-        walk(self, (0, 2), wanted).expect("a directory of the model")
+        let look = |inode, name: &String| block_on(self.mounted.0.lookup(inode, name.as_bytes()));
+        let found = names.into_iter().rev().try_fold(2, look);
+        found.expect("a directory of the model")
     }
 
     /// The next step, or once more the last one, which failed.
@@ -366,7 +374,7 @@ impl<D: BlockDevice<Page = HostPage>> Pair<D> {
             return Self::expect(result, Error::Exists);
         }
         result?;
-        self.model.entries_mut(directory).insert(name, number);
+        self.model.add_name(directory, &name, number);
         Ok(())
     }
 
@@ -438,15 +446,15 @@ impl<D: BlockDevice<Page = HostPage>> Pair<D> {
             return;
         }
         if flags == RenameFlags::Exchange {
-            self.model.entries_mut(from).insert(name.clone(), replaced.expect("other end"));
-            self.model.entries_mut(to).insert(to_name.clone(), moved);
+            self.model.add_name(from, name, replaced.expect("other end"));
+            self.model.add_name(to, to_name, moved);
             return;
         }
         if replaced.is_some() {
             self.model.drop_name(to, to_name);
         }
         self.model.entries_mut(from).remove(name);
-        self.model.entries_mut(to).insert(to_name.clone(), moved);
+        self.model.add_name(to, to_name, moved);
     }
 
     fn check_one(&mut self) -> Result<(), Error> {

@@ -90,8 +90,13 @@ fn what_each_task_synced_is_there() {
     let base = mkfs(16, MODERN);
     let log = record(&base, true);
     let mut random = Random::new(12);
-    for _ in 0..if long() { 600 } else { 60 } {
-        let cut = 1 + random.below(log.len() as u64) as usize;
+    // Right behind the answer to a sync, and anywhere.
+    let is_mark = |index: &usize| matches!(log[*index], Entry::Mark(_));
+    let marks = (0..log.len()).filter(is_mark).map(|index| index + 1);
+    let (step, anywhere) = if long() { (1, 400) } else { (4, 10) };
+    let mut cuts: Vec<_> = marks.step_by(step).collect();
+    cuts.extend((0..anywhere).map(|_| 1 + random.below(log.len() as u64) as usize));
+    for cut in cuts {
         let recovered = recover(cut_log(&base, &log, cut, &mut random));
         check_clean(&recovered);
         let fs = block_on(Ext4::mount(MemoryDisk::new(recovered), options())).expect("mount");

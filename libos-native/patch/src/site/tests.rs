@@ -36,6 +36,41 @@ fn the_instruction_before_is_displaced() {
 }
 
 #[test]
+fn what_stands_between_stays_and_is_done_elsewhere() {
+    // mov 8(%rsp), %r9; lea 0x100(%rip), %rsi, twice; mov %rcx, %rdx; syscall; and a jump back to the third.
+    let lea = [0x48, 0x8D, 0x35, 0, 1, 0, 0];
+    let code = [
+        &[0x4C, 0x8B, 0x4C, 0x24, 8][..],
+        &lea,
+        &lea,
+        &[0x48, 0x89, 0xCA],
+        &SYSCALL,
+        &[0xEB, 0xFE - 12],
+    ]
+    .concat();
+    let plan = planned(&code, 22).unwrap();
+    assert_eq!((plan.start(), plan.first), (BASE + 12, 7), "the last one that is long enough");
+    assert_eq!(plan.edits(TRAMPOLINE).unwrap()[0].bytes.len(), 7);
+    // With a jump into that one, the one before it, and with it all that follow.
+    let mut code = code;
+    code[25] -= 1;
+    let at = BASE + 26 - 15;
+    assert!((BASE + 5..BASE + 12).contains(&at), "{at:#x}");
+    let plan = planned(&code, 22).unwrap();
+    assert_eq!(plan.start(), BASE + 12, "a jump into another is no matter");
+    code[25] = 0xFE - 9;
+    let plan = planned(&code, 22).unwrap();
+    assert_eq!((plan.start(), plan.first), (BASE + 5, 7));
+    let moved = plan.trampoline(TRAMPOLINE, ENTRY).unwrap();
+    for end in [7, 14] {
+        let distance = i32::from_le_bytes(moved[end - 4..end].try_into().unwrap());
+        let target = (TRAMPOLINE + end as u64).wrapping_add_signed(distance.into());
+        assert_eq!(target, BASE + 5 + end as u64 + 0x100);
+    }
+    assert_eq!(moved[14..17], [0x48, 0x89, 0xCA]);
+}
+
+#[test]
 fn an_instruction_that_ends_like_another_is_displaced_whole() {
     // mov $39, %r8d: without its first byte it would be mov $39, %eax.
     let code = [0x41, 0xB8, 39, 0, 0, 0, 0x0F, 0x05, 0xC3];
@@ -74,6 +109,9 @@ fn nobody_may_jump_into_what_changes() {
 #[test]
 fn transfers_of_control_are_not_displaced() {
     assert_eq!(planned(&[0xE8, 0, 0, 0, 0, 0x0F, 0x05], 5), Err(Refusal::NoRoom));
+    // Nor what stands before one.
+    let code = [0xB8, 39, 0, 0, 0, 0x75, 0, 0x0F, 0x05];
+    assert_eq!(planned(&code, 7), Err(Refusal::NoRoom));
     assert_eq!(planned(&[0x0F, 0x85, 0, 0, 0, 0, 0x0F, 0x05], 6), Err(Refusal::NoRoom));
     assert_eq!(planned(&[0x31, 0xC0, 0x0F, 0x05], 2), Err(Refusal::NoRoom));
 }
@@ -142,8 +180,8 @@ proptest! {
         if let Ok(plan) = plan(function, &[gap], site) {
             if plan.rule == Rule::Before {
                 let found = decode(&plan.displaced).unwrap();
-                prop_assert_eq!(found.length, plan.displaced.len());
-                prop_assert!(found.length >= 5 && plan.start() + found.length as u64 == site);
+                prop_assert_eq!(found.length, plan.first);
+                prop_assert!(found.length >= 5 && plan.start() + plan.displaced.len() as u64 == site);
             }
             for edit in plan.edits(site.wrapping_add(0x1000)).into_iter().flatten() {
                 prop_assert_eq!(edit.address / 4096, (edit.address + edit.bytes.len() as u64 - 1) / 4096);

@@ -13,6 +13,7 @@ mod show;
 use super::table::{self, Description};
 use crate::raw::entry::{CallFrame, FrameHandler, TrapFrame};
 use crate::raw::kernel;
+use crate::raw::sites;
 use crate::sched::current;
 use crate::signal::SignalInfo;
 use alloc::format;
@@ -40,7 +41,7 @@ pub(super) fn call(number: u64, frame: &CallFrame) -> Option<i64> {
     let description = table::description(number)?;
     let entry = table::handler(number)?;
     let registers = [frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9];
-    let line = Line::begin(description, registers, frame.is_direct());
+    let line = Line::begin(description, registers, !sites::take_reflected());
     let result = entry.call(&registers);
     line.end(result);
     Some(result)
@@ -50,7 +51,7 @@ pub(super) fn call(number: u64, frame: &CallFrame) -> Option<i64> {
 pub(super) fn frame_call(number: u64, frame: &mut TrapFrame, handler: FrameHandler) {
     let Some(description) = table::description(number) else { return handler(frame) };
     let registers = [frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9];
-    let line = Line::begin(description, registers, frame.is_direct());
+    let line = Line::begin(description, registers, !sites::take_reflected());
     handler(frame);
     line.end(frame.rax as i64);
 }

@@ -4,6 +4,7 @@ mod bad_input;
 mod boot;
 mod call_sites;
 mod cores;
+mod disk_errors;
 mod files;
 mod fork;
 mod isolation;
@@ -40,6 +41,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Test> {
         paths::TESTS,
         call_sites::TESTS,
         bad_input::TESTS,
+        disk_errors::TESTS,
     ];
     rows.into_iter().flatten()
 }

@@ -200,6 +200,9 @@ static void allocations(void)
     FAILS(EINVAL, fallocate(fd, 0, -1, 1));
     FAILS(EOPNOTSUPP, fallocate(fd, FALLOC_FL_PUNCH_HOLE, 0, 4096));
     FAILS(EOPNOTSUPP, fallocate(fd, 0x4000, 0, 4096));
+    /* To collapse and to insert a range, which Linux can and we say that we cannot. */
+    FAILS(EOPNOTSUPP, fallocate(fd, 0x08, 0, 4096));
+    FAILS(EOPNOTSUPP, fallocate(fd, 0x20, 0, 4096));
     IS(0, fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 1 << 20));
     IS(0, of("f").st_size);
     IS(2048, of("f").st_blocks);

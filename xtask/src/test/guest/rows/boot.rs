@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::super::super::bench::Bench;
 use super::super::{Skip, Test};
@@ -10,6 +10,7 @@ use crate::setup::Tool;
 
 pub(super) const TESTS: &[Test] = &[
     Test { name: "15-image-identical", seconds: 120, body: identical },
+    Test { name: "15-boot-progress", seconds: 60, body: progress },
     Test { name: "15-boot-uefi", seconds: 240, body: uefi },
 ];
 
@@ -41,6 +42,39 @@ fn identical(bench: Bench) -> Result<()> {
 
 fn are_same(bench: &Bench, one: &Path, other: &Path) -> Result<bool> {
     Ok(bench.host("cmp", &["-s".as_ref(), one.as_os_str(), other.as_os_str()])?.status == Some(0))
+}
+
+/// The log tells each stage, in order, and those after the kernel's with the count since the machine's reset.
+fn progress(bench: Bench) -> Result<()> {
+    let ran = bench.run(&[], &["true"], b"")?;
+    ran.expect_status(0)?;
+    let stages = [
+        "kernel: boot: firmware and loader: ",
+        "kernel: boot: memory and cores: ",
+        "kernel: boot: clock, by waiting: ",
+        "kernel: boot: devices: ",
+        "kernel: boot: tables: ",
+        "kernel: boot: first domain: ",
+        "kernel: first domain starts after ",
+        "init: session main: started `libos-posix` after ",
+        "libos: memory after ",
+        "libos: root file system after ",
+        "libos: first program after ",
+        "kernel: power off after ",
+    ];
+    let (mut rest, mut last) = (ran.log.as_str(), 0);
+    for stage in stages {
+        let after =
+            rest.split_once(stage).with_context(|| format!("no `{stage}` there:\n{}", ran.log))?.1;
+        let count = after.split(' ').next().unwrap_or_default().parse::<u64>();
+        let count = count.with_context(|| format!("no count after `{stage}`"))?;
+        if stage.ends_with("after ") && !stage.contains("power off") {
+            ensure!(count > last, "`{stage}` is not after what is before it:\n{}", ran.log);
+            last = count;
+        }
+        rest = after;
+    }
+    Ok(())
 }
 
 /// Firmware finds the loader on the image, and that the kernel, its modules and the root partition.

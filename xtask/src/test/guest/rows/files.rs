@@ -18,7 +18,7 @@ pub(super) const TESTS: &[Test] = &[
     Test { name: "2-further-disk", seconds: 60, body: further_disk },
 ];
 
-fn dd(bench: Bench) -> Result<()> {
+pub(super) fn dd(bench: Bench) -> Result<()> {
     let script = "dd if=/dev/urandom of=/big bs=1M count=32 2>/dev/null && sync && md5sum < /big >&2 \
                   && cat /big";
     let ran = bench.script(&[], script)?;
@@ -48,7 +48,7 @@ fn make_tree(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn tree(bench: Bench) -> Result<()> {
+pub(super) fn tree(bench: Bench) -> Result<()> {
     let folder = bench.file("tree");
     make_tree(&folder)?;
     let work = bench.file("work");
@@ -100,7 +100,7 @@ fn big_file(bench: Bench) -> Result<()> {
 }
 
 /// The program knows what Linux on ext4 answers.
-fn file_calls(bench: Bench) -> Result<()> {
+pub(super) fn file_calls(bench: Bench) -> Result<()> {
     let program = compile_c(&bench, "file_calls", include_str!("../programs/file_calls.c"))?;
     let ran = bench.run(&["--add", &add(&program)?], &["/bin/file_calls", "/"], b"")?;
     ran.expect_status(0)?;
@@ -109,7 +109,7 @@ fn file_calls(bench: Bench) -> Result<()> {
 }
 
 /// `--disk`: what the guest writes to a further disk is on it afterwards, for the next run and for the host.
-fn further_disk(bench: Bench) -> Result<()> {
+pub(super) fn further_disk(bench: Bench) -> Result<()> {
     let bench = bench.with_own_target()?;
     bench.run(&["--keep"], &["true"], b"")?.expect("", 0)?;
     let image = bench.file("further.img");

@@ -16,7 +16,7 @@ pub(super) const TESTS: &[Test] = &[
     Test { name: "3-power-off-is-clean", seconds: 120, body: power_off },
 ];
 
-fn kill_after_sync(bench: Bench) -> Result<()> {
+pub(super) fn kill_after_sync(bench: Bench) -> Result<()> {
     kill_after(bench, "mkdir /d && echo data > /d/f && sync && echo synced && sleep 1000")
 }
 
@@ -43,7 +43,7 @@ fn kill_after(bench: Bench, script: &str) -> Result<()> {
     bench.run(&["--keep"], &["cat", "/d/f"], b"")?.expect("data\n", 0)
 }
 
-fn power_off(bench: Bench) -> Result<()> {
+pub(super) fn power_off(bench: Bench) -> Result<()> {
     let bench = bench.with_own_target()?;
     let script = "seq 1 50000 > /f; mkdir -p /a/b/c; cp -r /etc /a/b/; rm /a/b/etc/group; ln -s f /l; \
                   mv /a/b /g";
@@ -65,7 +65,7 @@ fn power_off(bench: Bench) -> Result<()> {
 }
 
 /// The root partition of a disk image, as e2fsprogs wants it named.
-fn partition(image: &Path) -> OsString {
+pub(super) fn partition(image: &Path) -> OsString {
     let mut name = OsString::from(image);
     name.push("?offset=1048576");
     name
