@@ -52,7 +52,7 @@ pub fn walk(start: u64, end: u64, mut visit: impl FnMut(u64, u64)) {
         while slot < last {
             let entry = read_entry(slot);
             if entry & MapFlags::PRESENT.0 != 0 {
-                visit((slot - WINDOW_ADDRESS) / 8 << PAGE_SHIFT, entry);
+                visit(((slot - WINDOW_ADDRESS) / 8) << PAGE_SHIFT, entry);
             }
             slot += 8;
         }

@@ -3,11 +3,12 @@ use super::ata::AtaDisk;
 use super::block::{BlockDevice, Completed, Operation};
 use super::runs::Runs;
 use crate::memory::frames::FrameTable;
+use alloc::boxed::Box;
 
 /// A disk.
 pub enum Disk {
-    /// virtio-blk.
-    Virtio(BlockDevice),
+    /// virtio-blk, with its queue.
+    Virtio(Box<BlockDevice>),
     /// ATA.
     Ata(AtaDisk),
 }

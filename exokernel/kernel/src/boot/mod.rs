@@ -12,6 +12,7 @@ use crate::kernel::{self, Kernel, Options};
 use crate::memory::information::Check;
 use crate::object::Table;
 use crate::syscall;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use serix_abi::info::{CoreInfo, INFO_MAGIC, MAX_CORES};
 use serix_core::deadline::{DeadlineSlot, Deadlines};
@@ -131,7 +132,8 @@ fn start_devices(boot: &mut BootInfo) -> Devices {
     let functions = pci::functions();
     for found in virtio::find(&functions, &boot.command_line) {
         if found.is_block() {
-            let disk = BlockDevice::start(&found, DEVICE_VECTOR, apic::id(0)).map(Disk::Virtio);
+            let disk = BlockDevice::start(&found, DEVICE_VECTOR, apic::id(0));
+            let disk = disk.map(|disk| Disk::Virtio(Box::new(disk)));
             add_disk(&mut devices, disk, &found);
         } else if found.is_console() && devices.link.is_none() {
             devices.link = StreamDevice::start(&found, DEVICE_VECTOR, apic::id(0));

@@ -97,7 +97,7 @@ impl Kernel {
         }
         let domain = self.dispatchers.get(head).map_or(0, |head| head.domain);
         let runs = |owner: &domain::Domain| owner.state == domain::State::Running;
-        let head_runs = self.resources.domains.get(domain).is_some_and(|owner| runs(owner));
+        let head_runs = self.resources.domains.get(domain).is_some_and(runs);
         if let Some(server) = self.dispatchers.get_mut(index) {
             if head_runs {
                 server.state = State::Serving;
@@ -209,7 +209,7 @@ impl Kernel {
         // One that lost its client runs in a slice where another is current.
         let is_current = |owner: &domain::Domain| owner.current[core] == Some(head);
         if let Some(domain) = domain
-            && self.resources.domains.get(domain).is_some_and(|owner| is_current(owner))
+            && self.resources.domains.get(domain).is_some_and(is_current)
         {
             self.next_ready(domain, core);
         }
