@@ -28,7 +28,7 @@ pub use server::{
 pub use syscall::{
     Registers, call, call_number, call_with_flags, call_with_registers, dispatcher, dispatcher_at,
     environment_measured, foreign, foreign_with_flags, known_loop, measured, measured_whole,
-    ping_measured,
+    ping_measured, registers_after,
 };
 
 pub use worker::{

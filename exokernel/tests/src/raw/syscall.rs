@@ -268,6 +268,33 @@ pub fn call_with_registers(call: Call, pattern: u64) -> Registers {
     }
 }
 
+/// Makes a native call; status, value, and what is in rdi, rsi, r8, r9 and r10 afterwards.
+///
+/// # Panics
+/// As [`call`].
+#[must_use]
+pub fn registers_after(call: Call, arguments: [u64; 6]) -> [u64; 7] {
+    assert!(!harms(call, &arguments), "{call:?} {arguments:x?} would harm the test itself");
+    let mut found = [0; 7];
+    // SAFETY: as in `call`.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") u64::from(NATIVE_TAG) << 32 | u64::from(call as u32) => found[0],
+            inlateout("rdx") arguments[2] => found[1],
+            inlateout("rdi") arguments[0] => found[2],
+            inlateout("rsi") arguments[1] => found[3],
+            inlateout("r8") arguments[4] => found[4],
+            inlateout("r9") arguments[5] => found[5],
+            inlateout("r10") arguments[3] => found[6],
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    found
+}
+
 /// Makes a foreign call, which the stub answers with rax + 1; ticks from before to after, and the answer.
 ///
 /// # Panics

@@ -1,6 +1,8 @@
 //! A session that tries every name there is, and gets nothing that is not its own.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
+mod leaks;
+
 use serix_abi::ring::status;
 use serix_abi::token::{Kind, ROOT_SIZE};
 use serix_abi::{Call, Error};
@@ -17,9 +19,12 @@ program!(session);
 fn session(start: &'static SessionStart) -> i32 {
     run(
         start,
-        &[tests!["hostile":
+        &[
+            tests!["hostile":
             every_slot_number, every_slot_number_for_each_call, every_frame_number, every_token,
-            every_extent, every_address, every_window_entry]],
+            every_extent, every_address, every_window_entry],
+            leaks::TESTS,
+        ],
     )
 }
 

@@ -32,7 +32,7 @@ pub(super) const TESTS: &[Test] = &[
         seconds: 300,
         body: |bench| fuzz(&bench, 4, Length::CI),
     },
-    Test { name: "6-hostile-session", seconds: 300, body: |bench| native(&bench, "hostile", 10) },
+    Test { name: "6-hostile-session", seconds: 300, body: |bench| native(&bench, "hostile", 15) },
     Test { name: "6-upcalls", seconds: 120, body: |bench| native(&bench, "upcalls", 21) },
     Test { name: "6-vector-registers", seconds: 120, body: |bench| native(&bench, "vectors", 8) },
     Test { name: "6-random-linux-calls", seconds: 600, body: random_linux_calls },
