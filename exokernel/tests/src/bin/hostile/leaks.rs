@@ -19,7 +19,7 @@ const PAGE: u64 = PAGE_SIZE as u64;
 
 /// Whether a word could be an address of the kernel's, or of its direct map.
 fn is_kernels(word: u64) -> bool {
-    word >= 0xFFFF_8000_0000_0000 && word < u64::MAX - 0xFFFF
+    (0xFFFF_8000_0000_0000..u64::MAX - 0xFFFF).contains(&word)
 }
 
 /// All words of a page.
