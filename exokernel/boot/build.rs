@@ -7,9 +7,9 @@ fn main() {
     if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("none") {
         return;
     }
-    let folder = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    // Relative to the workspace, in which cargo starts the compiler: an absolute path would not survive a move of the checkout.
     let script = |bin: &str, file: &str| {
-        println!("cargo::rustc-link-arg-bin={bin}=-T{folder}/link/{file}");
+        println!("cargo::rustc-link-arg-bin={bin}=-Texokernel/boot/link/{file}");
         println!("cargo::rustc-link-arg-bin={bin}=--build-id=none");
     };
     script("serix-boot", "multiboot.ld");

@@ -7,8 +7,8 @@ fn main() {
     if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("none") {
         return;
     }
-    let folder = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
-    println!("cargo::rustc-link-arg-bins=-T{folder}/link/init.ld");
+    // Relative to the workspace, in which cargo starts the compiler: an absolute path would not survive a move of the checkout.
+    println!("cargo::rustc-link-arg-bins=-Tuser-apps/init/link/init.ld");
     println!("cargo::rustc-link-arg-bins=--build-id=none");
     // The target links position-independent executables; this one runs where it is linked, and
     // nobody applies its relocations.
