@@ -1,5 +1,5 @@
 //! Power failures: the write log is cut anywhere, what was not flushed is kept, lost or torn.
-use crate::common::{MODERN, Mounted, check_clean, long, mkfs, options, tool, write_image};
+use crate::common::{MODERN, Mounted, be32, check_clean, long, mkfs, options, tool, write_image};
 use crate::model::{Model, Outcome, Pair, check_by_debugfs, check_tree};
 use crate::random::Random;
 use serix_block::SECTOR_SIZE;
@@ -36,12 +36,28 @@ fn record(arguments: &[&str], size_mib: u64, seed: u64, syncs: usize) -> Recorde
     Recorded { base, log: disk.take_log(), states }
 }
 
+/// The sector with all that ever changes of the journal's superblock: like Linux we count on a disk that writes a
+/// sector whole or not at all there.
+fn journal_superblock(image: &[u8]) -> u64 {
+    let is_it = |sector: &[u8]| be32(sector, 0) == 0xc03b_3998 && matches!(be32(sector, 4), 3 | 4);
+    let found = image.chunks_exact(SECTOR_SIZE).position(is_it);
+    found.expect("a journal") as u64
+}
+
 /// What the disk may hold after the log was cut at `cut`. The two sectors of the superblock live
 /// or die together: a torn one is for a test of its own, as no replay comes before it.
 pub(crate) fn cut_log(base: &[u8], log: &[Entry], cut: usize, random: &mut Random) -> Vec<u8> {
     let mut image = base.to_vec();
     let mut superblock = 0;
+    let journal = journal_superblock(base);
     replay(&mut image, &log[..cut], |sector| match (sector, random.below(5)) {
+        (sector, fate) if sector == journal => {
+            if fate < 3 {
+                0
+            } else {
+                SECTOR_SIZE
+            }
+        }
         (2, fate) => {
             superblock = if fate < 3 { 0 } else { SECTOR_SIZE };
             superblock
