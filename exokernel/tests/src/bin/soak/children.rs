@@ -26,6 +26,7 @@ const SLICES: u64 = 4;
 /// A child domain that writes for ever to two pages on one core.
 pub(crate) struct Child {
     domain: Slot,
+    environment: Slot,
     frames: Slot,
     /// The frame that is delegated alone, while it is.
     robbed: Option<Slot>,
@@ -74,7 +75,8 @@ impl Child {
         };
         raw::dispatcher(Slot(environment as u32), &parameters)?;
         sys::slice_assign(slices, FIRST_SLICE, SLICES, domain)?;
-        Ok(Self { domain, frames, robbed: Some(robbed), first })
+        let environment = Slot(environment as u32);
+        Ok(Self { domain, environment, frames, robbed: Some(robbed), first })
     }
 
     /// It runs on; or the page that it writes to is taken, and it ends by a fault.
@@ -91,6 +93,8 @@ impl Child {
     /// Ends it, wherever it runs; all its frames come back zero.
     pub(crate) fn end(self, pages: &mut Pages) -> Outcome {
         must(until_done(Call::DomainDestroy, self.domain), "destroy")?;
+        // The environment is gone; the slot that named it is not.
+        must(sys::unbind(self.environment), "unbind")?;
         if let Some(robbed) = self.robbed {
             must(until_done(Call::Revoke, robbed), "revoke the one")?;
         }
