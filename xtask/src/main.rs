@@ -4,6 +4,7 @@
 mod bench;
 mod build;
 mod check;
+mod gdb;
 mod image;
 mod link;
 mod linux;
@@ -13,6 +14,7 @@ mod profile;
 mod report;
 mod run;
 mod setup;
+mod symbols;
 mod test;
 
 use std::process::ExitCode;
@@ -43,6 +45,8 @@ enum Command {
     #[command(display_name = "cargo xtask bench")]
     Bench(bench::Options),
     Profile(profile::Options),
+    #[command(display_name = "cargo xtask gdb")]
+    Gdb(gdb::Options),
     #[command(hide = true)]
     Launch(machine::launch::Options),
 }
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Command::Check(options) => conclude(check::run(&options)),
         Command::Bench(options) => conclude(bench::run(&options)),
         Command::Profile(options) => conclude(profile::run(&options)),
+        Command::Gdb(options) => conclude(gdb::run(&options)),
         Command::Launch(options) => machine::launch::run(&options),
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask run`: a machine, a session in it, and the program's own standard streams.
 
 mod boot;
+mod crash;
 mod manifest;
 mod options;
 mod terminal;
@@ -58,6 +59,8 @@ struct Parts {
     /// Ended before anything is said.
     _raw: Option<terminal::Raw>,
     follower: Option<Follower>,
+    /// The first session's.
+    libos: String,
     _root: Option<Root>,
     folder: RunFolder,
 }
@@ -80,6 +83,11 @@ fn attempt(options: &Options) -> Result<Outcome> {
     drop(parts.qemu);
     drop(parts.follower);
     drop(parts.folder);
+    // A report that stays without names is still a report.
+    match crash::name_addresses(&log, &parts.libos, &options.system, &places) {
+        Ok(lines) => lines.iter().for_each(|line| say(line)),
+        Err(error) => say(&format!("xtask: the log has no names of functions: {error:#}")),
+    }
     outcome
 }
 
@@ -146,6 +154,8 @@ fn prepare(
         disk_bus,
         monitor: options.monitor.clone(),
         plugin: options.plugin.clone(),
+        gdb: options.gdb.clone(),
+        debugger: options.dbg.clone(),
     };
     let arguments = machine.arguments();
     write_header(log, places, &version, &qemu_path, &arguments)?;
@@ -155,7 +165,8 @@ fn prepare(
     let terminal = wanted.then_some(Keys { have_chord: raw.is_some() });
     let link = Link::start(&machine.link, Ends::standard()?, terminal, notices)?;
     let qemu = Qemu::start(&qemu_path, &arguments, &folder)?;
-    Ok(Parts { qemu, link, _raw: raw, follower, _root: root, folder })
+    let libos = manifest.sessions.first().map(|one| one.libos.clone()).unwrap_or_default();
+    Ok(Parts { qemu, link, _raw: raw, follower, libos, _root: root, folder })
 }
 
 /// How the machine comes to the kernel: by QEMU's own loader of kernels, or by firmware from a boot disk, which then is the

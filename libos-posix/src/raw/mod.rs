@@ -36,6 +36,25 @@ pub const STACKS_ADDRESS: u64 = serix_session::IMAGE_ADDRESS + 0x20_0000_0000;
 /// Where the framebuffer is, if the session has one.
 pub const DISPLAY_ADDRESS: u64 = serix_session::IMAGE_ADDRESS + 0x30_0000_0000;
 
+/// The frame pointer of the code that asks.
+#[cfg(target_os = "none")]
+#[inline(always)]
+fn frame_pointer() -> u64 {
+    let frame: u64;
+    // SAFETY: reads a register.
+    unsafe {
+        core::arch::asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack, preserves_flags))
+    };
+    frame
+}
+
+/// Touches an address of the libOS where nothing is ever mapped: what a bug would do, for tests of its report.
+#[inline(never)]
+pub(crate) fn fault_on_purpose() {
+    // SAFETY: below the first stack lies the unused end of the heap's area; the read faults, and the session ends.
+    unsafe { core::ptr::read_volatile((STACKS_ADDRESS - 8) as *const u64) };
+}
+
 /// Calls `tell` with the return addresses of libOS code, from the frame pointer `frame` outwards.
 pub(crate) fn backtrace(mut frame: u64, mut tell: impl FnMut(u64)) {
     const DEPTH: usize = 24;

@@ -4,6 +4,17 @@ use core::panic::PanicInfo;
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    session::log_line(format_args!("libos: {info}"));
+    match info.location() {
+        Some(place) => {
+            session::log_line(format_args!("libos: panicked at {place}: {}", info.message()))
+        }
+        None => session::log_line(format_args!(
+            "libos: panicked at an unknown place: {}",
+            info.message()
+        )),
+    }
+    super::backtrace(super::frame_pointer(), |address| {
+        session::log_line(format_args!("libos:   called from {address:#x}"));
+    });
     serix_sys::call::exit(session::STATUS_BROKEN)
 }

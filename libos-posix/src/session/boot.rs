@@ -1,5 +1,5 @@
 //! From the first libOS instruction to the first of the program, and the orderly end.
-use super::options::{self, Options};
+use super::options::{self, Failure, Options};
 use super::{STATUS_BROKEN, log_line, options as session_options, resources};
 use crate::file::description::{Description, Object};
 use crate::file::pipe::End;
@@ -99,6 +99,11 @@ pub fn boot() -> TrapFrame {
     }
     stage("root file system");
     let options = session_options();
+    match options.failure {
+        Some(Failure::Fault) => crate::raw::fault_on_purpose(),
+        Some(Failure::Panic) => panic!("the manifest asks for it"),
+        None => {}
+    }
     match run(options) {
         Ok(frame) => {
             stage("first program");

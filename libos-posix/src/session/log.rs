@@ -52,10 +52,8 @@ pub(crate) fn oops(frame: &TrapFrame, vector: u64, error_code: u64, address: u64
         "libos: exception {vector} (error {error_code:#x}, address {address:#x}) at {:#x}, rsp {:#x}",
         frame.rip, frame.rsp
     ));
-    log_line(format_args!(
-        "libos: rax {:#x} rbx {:#x} rcx {:#x} rdx {:#x} rsi {:#x} rdi {:#x} rbp {:#x}",
-        frame.rax, frame.rbx, frame.rcx, frame.rdx, frame.rsi, frame.rdi, frame.rbp
-    ));
+    crate::signal::report::registers(frame);
+    log_line(format_args!("libos:   at {:#x}", frame.rip));
     crate::raw::backtrace(frame.rbp, |address| {
         log_line(format_args!("libos:   called from {address:#x}"));
     });

@@ -4,6 +4,15 @@ use alloc::vec;
 use alloc::vec::Vec;
 use spin::Once;
 
+/// A failure on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// `fault`: an access to nothing, in libOS code.
+    Fault,
+    /// `panic`: a panic.
+    Panic,
+}
+
 /// The session's part of the manifest, as far as the libOS follows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -19,6 +28,8 @@ pub struct Options {
     pub patch_after: Option<u16>,
     /// Whether the link's other end may be a terminal; it says itself whether it is.
     pub terminal: bool,
+    /// How the libOS is to fail once it is up, for tests of what it reports.
+    pub failure: Option<Failure>,
     /// The commit that the system was built from, or empty.
     pub commit: String,
     /// Options that the libOS does not know.
@@ -49,6 +60,8 @@ impl Options {
             match option.as_str() {
                 "strace" => options.trace = true,
                 "no-patch" => options.no_patch = true,
+                "fault" => options.failure = Some(Failure::Fault),
+                "panic" => options.failure = Some(Failure::Panic),
                 "tty" => options.terminal = true,
                 other => match other.split_once('=') {
                     Some(("commit", commit)) => options.commit = commit.into(),

@@ -1,8 +1,8 @@
 //! Delivery: what a thread does about signals on its way back to the program.
 use super::frame::{self, AltStack};
 use super::info::SignalInfo;
-use super::set::{self, DefaultAction, Signal, SignalSet};
-use super::{Action, SA_NODEFER, SA_RESETHAND, SA_RESTART, send};
+use super::set::{self, DefaultAction, SignalSet};
+use super::{Action, SA_NODEFER, SA_RESETHAND, SA_RESTART, report, send};
 use crate::Errno;
 use crate::process::{self, ExitStatus, Phase};
 use crate::raw::entry::TrapFrame;
@@ -69,7 +69,7 @@ fn deliver_all(trap: &mut TrapFrame, number: u64, restart: &mut Restart) -> bool
         let Some(next) = next_signal() else { return was_handled };
         crate::syscall::trace_signal(&next.info);
         if !next.action.is_handled() {
-            act_by_default(next.info.signal);
+            act_by_default(trap, &next.info);
             continue;
         }
         if *restart != Restart::No {
@@ -166,12 +166,16 @@ fn next_signal() -> Option<Next> {
     }
 }
 
-fn act_by_default(signal: Signal) {
+fn act_by_default(trap: &TrapFrame, info: &SignalInfo) {
+    let signal = info.signal;
     match set::default_action(signal) {
         DefaultAction::Terminate => {
             process::terminate(ExitStatus::Signalled { signal, core: false });
         }
-        DefaultAction::Core => process::terminate(ExitStatus::Signalled { signal, core: true }),
+        DefaultAction::Core => {
+            report::fatal(trap, info);
+            process::terminate(ExitStatus::Signalled { signal, core: true });
+        }
         DefaultAction::Stop => {
             if signal == set::SIGSTOP || !is_orphaned() {
                 send::stop(signal);

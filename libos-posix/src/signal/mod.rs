@@ -7,6 +7,7 @@ mod deliver;
 mod frame;
 pub mod info;
 mod pending;
+pub(crate) mod report;
 mod send;
 pub mod set;
 

@@ -17,7 +17,7 @@ mod user;
 pub use arguments::{FromRegister, Handler, IntoRegister, invoke};
 pub use misc::{RELEASE, SYSTEM_NAME, host_name, version};
 pub use table::{Description, TABLE_SIZE, description};
-pub use trace::{process_ends as trace_end, set_tracing, signal as trace_signal};
+pub use trace::{process_ends as trace_end, set_tracing, signal as trace_signal, signal_name};
 
 use crate::Errno;
 use crate::raw::entry::CallFrame;

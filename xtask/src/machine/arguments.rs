@@ -146,6 +146,10 @@ pub(crate) struct Machine {
     pub(crate) monitor: Option<PathBuf>,
     /// A plugin of QEMU's and its options.
     pub(crate) plugin: Option<OsString>,
+    /// Socket of QEMU's own stub for gdb; the machine stands still until it says otherwise.
+    pub(crate) gdb: Option<PathBuf>,
+    /// Socket of the second serial port, for the kernel's debugger.
+    pub(crate) debugger: Option<PathBuf>,
 }
 
 /// Bytes of a request that QEMU's `-m` understands.
@@ -168,6 +172,8 @@ impl Machine {
         all.words("-device isa-debug-exit,iobase=0xf4,iosize=0x04");
         all.option("-chardev", &[b"file,id=log,append=on,path=", &escaped(&self.log)]);
         all.words("-serial chardev:log");
+        all.server("debugger", self.debugger.as_deref(), "-serial chardev:debugger");
+        all.server("gdb", self.gdb.as_deref(), "-gdb chardev:gdb -S");
         all.option("-chardev", &[b"pipe,id=link,path=", &escaped(&self.link)]);
         all.words(match self.board {
             Board::Microvm => "-device virtio-serial-device,max_ports=1,bus=virtio-mmio-bus.0",
@@ -268,6 +274,15 @@ impl Arguments {
         }
     }
 
+    /// A socket that QEMU waits at, and what it is for.
+    fn server(&mut self, id: &str, socket: Option<&Path>, words: &str) {
+        if let Some(socket) = socket {
+            let form = format!("socket,id={id},server=on,wait=off,path=");
+            self.option("-chardev", &[form.as_bytes(), &escaped(socket)]);
+            self.words(words);
+        }
+    }
+
     fn drive(&mut self, index: usize, drive: &Drive) {
         let snapshot = if drive.throw_away { "on" } else { "off" };
         let form = format!("if=none,id=disk{index},format=raw,snapshot={snapshot},file");
@@ -328,6 +343,8 @@ mod tests {
             display: Some(Display::Hidden),
             monitor: Some("/a,b/monitor".into()),
             plugin: Some("/a/marks.so,out=/a/b".into()),
+            gdb: Some("/a,b/gdb".into()),
+            debugger: Some("/a,b/debugger".into()),
         };
         let line = command_line(OsStr::new("qemu"), &machine.arguments());
         assert!(line.contains("-kernel /a,b/loader"), "a whole argument: {line}");
@@ -339,6 +356,9 @@ mod tests {
         assert!(line.contains(" -plugin /a/marks.so,out=/a/b "), "{line}");
         assert!(line.contains("-m 64M -smp 1") && line.contains("-M pc "), "{line}");
         assert!(line.contains("path=/a,,b/monitor -mon chardev=monitor"), "{line}");
+        assert!(line.contains("path=/a,,b/gdb -gdb chardev:gdb -S"), "{line}");
+        let serial = "-serial chardev:log -chardev socket,id=debugger,";
+        assert!(line.contains(serial), "the second port: {line}");
     }
 
     #[test]

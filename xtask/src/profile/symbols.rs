@@ -3,63 +3,19 @@
 use std::path::Path;
 
 use super::sampler::Stack;
-use anyhow::{Context, Result};
-use object::{Object, ObjectSymbol, SymbolKind};
+use crate::symbols::{KERNEL, LIBOS, Table};
+use anyhow::Result;
 
-/// Where each part has its code (docs/decisions/0003-address-map.md).
-const KERNEL: u64 = 0xFFFF_FFFF_8000_0000;
-const LIBOS: std::ops::Range<u64> = 0x7F00_0000_0000..0x7F40_0000_0000;
 /// What the kernel calls its interrupt entries.
 const INTERRUPT: &str = "kernel`serix_stubs";
 /// Error codes are below (Intel SDM vol. 3A, 6.13), code is not.
 const ERROR_CODE_END: u64 = 0x1_0000;
-/// Where position-independent programs are loaded.
-const PROGRAM_BASE: u64 = 0x5555_5555_4000;
-
-/// Functions of one file.
-#[derive(Debug, Default)]
-struct Table {
-    /// Address past its start, and name, by address.
-    functions: Vec<(u64, u64, String)>,
-    bias: u64,
-}
-
 /// The functions of all parts of a run.
 #[derive(Debug)]
 pub(super) struct Symbols {
     kernel: Table,
     libos: Table,
     program: Table,
-}
-
-impl Table {
-    fn read(file: &Path) -> Result<Self> {
-        let bytes = std::fs::read(file).with_context(|| format!("no {}", file.display()))?;
-        let object = object::File::parse(&*bytes).with_context(|| file.display().to_string())?;
-        // Labels of assembly have no kind; those of data have addresses that no code has.
-        let is_code =
-            |kind| matches!(kind, SymbolKind::Text | SymbolKind::Label | SymbolKind::Unknown);
-        let text =
-            object.symbols().filter(|symbol| is_code(symbol.kind()) && symbol.address() != 0);
-        let mut functions: Vec<_> = text
-            .filter_map(|symbol| {
-                let name = symbol.name().ok()?;
-                let name = format!("{:#}", rustc_demangle::demangle(name));
-                Some((symbol.address(), symbol.size(), name))
-            })
-            .collect();
-        functions.sort();
-        let is_relocated = object.kind() == object::ObjectKind::Dynamic;
-        Ok(Self { functions, bias: if is_relocated { PROGRAM_BASE } else { 0 } })
-    }
-
-    /// The function that an address is in; assembly has no sizes, and reaches to the next.
-    fn find(&self, address: u64) -> Option<&str> {
-        let address = address.checked_sub(self.bias)?;
-        let after = self.functions.partition_point(|function| function.0 <= address);
-        let (start, size, name) = self.functions.get(after.checked_sub(1)?)?;
-        (*size == 0 || address < start + size).then_some(name)
-    }
 }
 
 impl Symbols {
@@ -106,25 +62,26 @@ impl Symbols {
 
     fn name(&self, address: u64) -> Option<String> {
         if address >= KERNEL {
-            return self.kernel.find(address).map(|name| format!("kernel`{name}"));
+            return self.kernel.find(address).map(|(name, _)| format!("kernel`{name}"));
         }
         if LIBOS.contains(&address) {
-            return self.libos.find(address).map(|name| format!("libos`{name}"));
+            return self.libos.find(address).map(|(name, _)| format!("libos`{name}"));
         }
-        if self.program.functions.is_empty() {
+        if self.program.is_empty() {
             return (address < LIBOS.start).then(|| "program".to_owned());
         }
-        self.program.find(address).map(|name| format!("program`{name}"))
+        self.program.find(address).map(|(name, _)| format!("program`{name}"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::symbols::PROGRAM_BASE;
 
     fn table(functions: &[(u64, u64, &str)], bias: u64) -> Table {
         let owned = functions.iter().map(|(start, size, name)| (*start, *size, (*name).to_owned()));
-        Table { functions: owned.collect(), bias }
+        Table::new(owned.collect(), bias)
     }
 
     #[test]

@@ -130,7 +130,13 @@ fn unexpected_end(status: ExitStatus, qemu: &Qemu, log: &Path) -> Outcome {
         End::Panic => Outcome::Panic(found(&["PANIC: "], "the kernel panicked")),
         End::Reset => Outcome::Panic(found(&["PANIC: "], "the machine reset itself")),
         End::Loader => Outcome::Setup(found(&["loader:"], "the loader found something wrong")),
-        End::Orderly => Outcome::Setup(found(&["init:"], "the machine ended without a status")),
+        End::Orderly => {
+            let otherwise = found(&["init:"], "the machine ended without a status");
+            let broken = super::crash::broken_libos(log);
+            Outcome::Setup(
+                broken.map_or(otherwise, |line| format!("{line} (log: {})", log.display())),
+            )
+        }
         End::Failed(text) => {
             let words = qemu.words();
             Outcome::Setup(if words.is_empty() { text } else { format!("{text}: {words}") })

@@ -26,6 +26,8 @@ pub(crate) enum Tool {
     Ovmf,
     /// `mformat` and `mcopy`, which make a volume for that firmware.
     Mtools,
+    /// `gdb`, for the command of that name.
+    Gdb,
 }
 
 /// Where distributions put the firmware.
@@ -55,6 +57,7 @@ impl Tool {
             Self::MuslGcc => "musl-gcc",
             Self::Ovmf => "OVMF",
             Self::Mtools => "mtools",
+            Self::Gdb => "gdb",
         }
     }
 
@@ -75,6 +78,7 @@ impl Tool {
             (Self::Ovmf, Apt) => "ovmf",
             (Self::Ovmf, Dnf | Pacman) => "edk2-ovmf",
             (Self::Mtools, _) => "mtools",
+            (Self::Gdb, _) => "gdb",
             (Self::Busybox | Self::MuslGcc | Self::Ovmf, Brew) => return None,
         })
     }
@@ -90,6 +94,7 @@ impl Tool {
             Self::Busybox => find_busybox().map(drop),
             Self::MuslGcc => find_in_path("musl-gcc").context("no musl-gcc in PATH").map(drop),
             Self::Ovmf => find_firmware().map(drop),
+            Self::Gdb => find_in_path("gdb").context("no gdb in PATH").map(drop),
             Self::Mtools => {
                 find_in_path("mformat").context("no mtools (mformat) in PATH").map(drop)
             }

@@ -161,6 +161,13 @@ impl Bench {
         self.finish(command, b"")
     }
 
+    /// `xtask gdb`: real gdb, with commands from a file.
+    pub(super) fn gdb(&self, options: &[&str]) -> Result<Ran> {
+        let mut command = self.xtask("gdb");
+        command.args(options);
+        self.finish(command, b"")
+    }
+
     /// Runs a program in the guest.
     pub(super) fn run(&self, options: &[&str], program: &[&str], input: &[u8]) -> Result<Ran> {
         let mut ran = self.finish(self.command(options, program), input)?;

@@ -58,6 +58,17 @@ fn fatal(context: &mut Context) {
         registers.rip,
         registers.rsp
     );
+    log_line!(
+        "  rax {:#x} rbx {:#x} rcx {:#x} rdx {:#x} rsi {:#x} rdi {:#x} rbp {:#x}",
+        registers.rax,
+        registers.rbx,
+        registers.rcx,
+        registers.rdx,
+        registers.rsi,
+        registers.rdi,
+        registers.rbp
+    );
+    log_line!("  at {:#x}", registers.rip);
     let vector = registers.vector as u32;
     kernel.end_running(EndReason::Fault, vector);
     run(kernel)

@@ -69,6 +69,12 @@ pub fn signal(info: &SignalInfo) {
     }
 }
 
+/// The name of a signal, such as `SIGINT`.
+#[must_use]
+pub fn signal_name(signal: u32) -> String {
+    names::signal(signal.into())
+}
+
 /// Tells of the end of the running process, if calls are traced.
 pub fn process_ends(status: crate::process::ExitStatus) {
     use crate::process::ExitStatus;

@@ -5,6 +5,7 @@ mod boot;
 mod call_sites;
 mod cores;
 mod disk_errors;
+mod debugging;
 mod files;
 mod fork;
 mod isolation;
@@ -40,6 +41,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Test> {
         cores::TESTS,
         paths::TESTS,
         call_sites::TESTS,
+        debugging::TESTS,
         bad_input::TESTS,
         disk_errors::TESTS,
     ];
