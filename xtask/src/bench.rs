@@ -2,15 +2,19 @@
 
 mod budgets;
 mod disk;
+mod footprint;
 mod linux;
 mod measure;
+mod plot;
 mod report;
+mod wall;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::build::Cargo;
+use crate::machine::Accelerator;
 use crate::places::Places;
 use crate::report::{Progress, say};
 use crate::setup::{Policy, RustPart, Tool, ensure as ensure_tools, ensure_rust};
@@ -35,8 +39,8 @@ pub(crate) struct Options {
     /// Run the POSIX rows on the distribution's Linux too, and fill its column
     #[arg(long)]
     linux: bool,
-    /// With --linux: this kernel instead of Debian's cloud kernel
-    #[arg(long, value_name = "VMLINUZ", requires = "linux")]
+    /// With --linux or --wall: this kernel instead of Debian's cloud kernel
+    #[arg(long, value_name = "VMLINUZ")]
     linux_kernel: Option<PathBuf>,
     /// Instead of the tables: file operations on ext4, on a disk. Instructions of one run; with --linux
     /// beside Linux, with the ratio of times as the median of --runs runs on both in turn
@@ -54,10 +58,19 @@ pub(crate) struct Options {
     /// Write the figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw the tables to this file: bars on a logarithmic scale, goals marked
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+    /// Measure time instead: the Linux calls on Serix and on Linux in turn, five times
+    #[arg(long, conflicts_with_all = ["linux", "json", "plot", "update", "side", "footprint"])]
+    wall: bool,
+    /// Measure sizes instead: the kernel's lines and image, unsafe code, boot, memory for a shell
+    #[arg(long, conflicts_with_all = ["linux", "plot", "update", "filter", "side"])]
+    footprint: bool,
     /// Make what was measured the budgets
     #[arg(long)]
     update: bool,
-    /// Name the budgets that grew since this commit, and fail if a budget above its goal has no reason
+    /// Name the budgets that grew since this commit
     #[arg(long, value_name = "COMMIT")]
     since: Option<String>,
     /// Install nothing; say what is missing
@@ -81,12 +94,17 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     let file = places.source.join(BUDGETS);
     let mut budgets = Budgets::read(&file)?;
-    let mut faults = match &options.since {
-        Some(commit) => budgets.growth_since(&places, commit)?,
-        None => Vec::new(),
-    };
+    if let Some(commit) = &options.since {
+        budgets.growth_since(&places, commit)?;
+    }
     report::header(&places)?;
     let bench = Bench { options, places };
+    if options.footprint {
+        return footprint::run(&bench);
+    }
+    if options.wall {
+        return wall::run(&bench).map(|()| true);
+    }
     let mut measured = Vec::new();
     if options.side != Some(Side::Posix) {
         measured.extend(bench.native()?);
@@ -104,13 +122,20 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         budgets.write(&file)?;
         println!("wrote {BUDGETS}");
     }
-    faults.extend(budgets.faults(&measured, options.filter.is_none() && options.side.is_none()));
+    let is_whole = options.filter.is_none() && options.side.is_none();
+    let mut faults = budgets.faults(&measured, is_whole);
+    let reason = "its budget is above its goal; write the reason behind a semicolon";
+    faults.extend(budgets.unexplained().iter().map(|name| format!("{name}: {reason}")));
     for fault in &faults {
         println!("FAIL {fault}");
     }
     if let Some(json) = &options.json {
         let text = report::json(&budgets, &measured)?;
         std::fs::write(json, text).with_context(|| format!("--json {}", json.display()))?;
+    }
+    if let Some(file) = &options.plot {
+        let chart = plot::svg(&budgets, &measured, &report::caption(&bench.places)?);
+        std::fs::write(file, chart).with_context(|| format!("--plot {}", file.display()))?;
     }
     Ok(faults.is_empty())
 }
@@ -158,11 +183,16 @@ impl Bench<'_> {
         if !self.options.linux {
             return Ok(None);
         }
-        let kernel = self.kernel()?;
-        let program = self.program()?;
-        let (version, rows) = linux::measure(self, &kernel, &program)?;
+        let (kernel, program) = (self.kernel()?, self.program()?);
+        let (version, rows) = linux::measure(self, &kernel, &program, Accelerator::Counted)?;
         rows.iter().for_each(|row| budgets.set_linux(row));
         Ok(Some(version))
+    }
+
+    /// The loader, to try an accelerator with.
+    fn loader(&self) -> Result<PathBuf> {
+        let folder = self.options.binaries.clone().unwrap_or_else(|| self.places.guest_binaries());
+        Ok(folder.join("serix-boot"))
     }
 
     /// The Linux program, built unless it was given.

@@ -53,6 +53,23 @@ const CHECKS: [(&str, Check); 13] = [
     ("links", places::documentation_links),
 ];
 
+/// What `bench --footprint` tells of the sources.
+pub(crate) struct Counts {
+    /// Lines of kernel, hal and core that are code, without tests.
+    pub(crate) kernel_code: usize,
+    /// All their lines, without tests.
+    pub(crate) kernel_lines: usize,
+    /// The word `unsafe` in code, in the whole repository.
+    pub(crate) unsafe_words: usize,
+}
+
+/// Counts the checkout.
+pub(crate) fn count(places: &Places) -> Result<Counts> {
+    let sources = Sources::read(&places.source)?;
+    let (kernel_code, kernel_lines) = sizes::kernel_lines(&sources);
+    Ok(Counts { kernel_code, kernel_lines, unsafe_words: places::unsafe_count(&sources) })
+}
+
 /// Carries out the checks; true if all passed.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let places = Places::find()?;

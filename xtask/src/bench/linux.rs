@@ -24,6 +24,7 @@ pub(super) fn measure(
     bench: &Bench<'_>,
     kernel: &Path,
     program: &Path,
+    accelerator: Accelerator,
 ) -> Result<(String, Vec<Measured>)> {
     const WHAT: &str = "Linux calls on Linux";
     let duration = Duration::start(&bench.places, WHAT)?;
@@ -40,7 +41,7 @@ pub(super) fn measure(
     command.args(
         "-M q35 -nodefaults -no-user-config -no-reboot -display none -monitor none".split(' '),
     );
-    command.args(Accelerator::Counted.words(1).split_ascii_whitespace());
+    command.args(accelerator.words(1).split_ascii_whitespace());
     command.args(["-m", "256M", "-smp", "1", "-serial"]);
     command.arg(format!("file:{}", serial.display())).arg("-kernel").arg(kernel);
     command.arg("-initrd").arg(initrd).arg("-append");
@@ -53,7 +54,7 @@ pub(super) fn measure(
     }
     duration.record();
     let system = said.system.clone();
-    Ok((system, said.finish(WHAT)?))
+    Ok((system, said.finish(WHAT, accelerator)?))
 }
 
 /// Waits for the end of a QEMU that runs Linux.

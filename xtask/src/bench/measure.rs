@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{Bench, Duration, Side};
-use crate::machine::{RunFolder, session_text};
+use crate::machine::{Accelerator, RunFolder, session_text};
 use crate::report::say;
 
 /// A row.
@@ -79,11 +79,11 @@ impl Said {
     }
 
     /// The rows, if the program came to its end.
-    pub(super) fn finish(self, what: &str) -> Result<Vec<Measured>> {
+    pub(super) fn finish(self, what: &str, on: Accelerator) -> Result<Vec<Measured>> {
         self.failures.iter().for_each(|failure| say(&format!("bench: {what}: {failure}")));
         ensure!(self.failures.is_empty(), "{what}: {} rows failed", self.failures.len());
         ensure!(self.is_done, "{what}: ended early, after {} rows", self.rows.len());
-        if self.is_exact == Some(false) {
+        if self.is_exact == Some(false) && on == Accelerator::Counted {
             say(&format!("bench: warning: {what}: the clock does not count instructions"));
         }
         Ok(self.rows)
@@ -96,12 +96,19 @@ pub(super) struct Run<'a> {
     what: &'static str,
     folder: RunFolder,
     duration: Duration,
+    accelerator: Accelerator,
 }
 
 impl<'a> Run<'a> {
     pub(super) fn new(bench: &'a Bench<'a>, what: &'static str) -> Result<Self> {
         let duration = Duration::start(&bench.places, what)?;
-        Ok(Self { bench, what, folder: RunFolder::create(&bench.places)?, duration })
+        let (folder, accelerator) = (RunFolder::create(&bench.places)?, Accelerator::Counted);
+        Ok(Self { bench, what, folder, duration, accelerator })
+    }
+
+    /// By time on this, rather than by instructions.
+    pub(super) fn by_time(self, accelerator: Accelerator) -> Self {
+        Self { accelerator, ..self }
     }
 
     /// The rows of a program that is a session of its own and writes to the kernel log.
@@ -117,7 +124,7 @@ impl<'a> Run<'a> {
         }
         self.duration.record();
         ensure!(output.success(), "{}: the run ended with {output}", self.what);
-        said.finish(self.what)
+        said.finish(self.what, self.accelerator)
     }
 
     /// From the machine's reset to its power-off with a program that does nothing, without the times that it waits
@@ -131,6 +138,23 @@ impl<'a> Run<'a> {
         let log = String::from_utf8_lossy(&log);
         let row = log.lines().find_map(|line| once(line, "power off after ", "reset-to-exit"));
         row.context("the kernel log does not tell how long the run was")
+    }
+
+    /// How long the boot of a run is: to the first domain, and to the power-off of a program that does nothing.
+    pub(super) fn boot(self) -> Result<Vec<Measured>> {
+        let status = self.command().args(["--", "true"]).stdout(Stdio::null()).status();
+        let status = status.context("cannot start xtask run")?;
+        let log = String::from_utf8_lossy(&std::fs::read(self.log())?).into_owned();
+        self.duration.record();
+        ensure!(status.success(), "{}: the run ended with {status}", self.what);
+        let find = |mark: &str, name: &str| {
+            let row = log.lines().find_map(|line| once(line, mark, name));
+            row.with_context(|| format!("the kernel log does not tell `{mark}`"))
+        };
+        Ok(vec![
+            find("first domain starts after ", "boot-to-first-domain")?,
+            find("power off after ", "reset-to-exit")?,
+        ])
     }
 
     /// The rows of the Linux program.
@@ -150,7 +174,7 @@ impl<'a> Run<'a> {
         }
         let status = child.wait()?;
         self.duration.record();
-        let rows = said.finish(self.what)?;
+        let rows = said.finish(self.what, self.accelerator)?;
         ensure!(status.success(), "{}: the run ended with {status}", self.what);
         Ok(rows)
     }
@@ -159,10 +183,15 @@ impl<'a> Run<'a> {
         self.folder.file("kernel.log")
     }
 
-    /// `xtask run`, counting instructions.
+    /// `xtask run`.
     fn command(&self) -> Command {
         let mut command = xtask_run(self.bench.options);
-        command.args(["--icount", "--timeout", "600", "--log"]).arg(self.log());
+        command.args(["--timeout", "600", "--log"]).arg(self.log());
+        command.args(match self.accelerator {
+            Accelerator::Tcg => ["--accel", "tcg"].as_slice(),
+            Accelerator::Kvm => &["--accel", "kvm"],
+            _ => &["--icount"],
+        });
         command
     }
 }
@@ -201,13 +230,13 @@ mod tests {
         for line in ["CLOCK instructions", "[ 1.2] noise", rows[0], rows[1], "DONE 0 failed"] {
             said.hear(line).unwrap();
         }
-        let rows = said.finish("x").unwrap();
+        let rows = said.finish("x", Accelerator::Counted).unwrap();
         let (side, name) = (Side::Posix, "a".to_owned());
         let row = Measured { side, name, min: 1, median: 2, p99: 3, rounds: 4, rep: 0 };
         assert_eq!(rows, [row.clone(), Measured { name: "b".into(), rep: 512, ..row }]);
         assert!(Said::new(Side::Posix).hear("BENCH a 1 2 3").is_err());
         let mut cut = Said::new(Side::Posix);
         cut.hear("BENCH a 1 2 3 4").unwrap();
-        assert!(cut.finish("x").is_err(), "no DONE");
+        assert!(cut.finish("x", Accelerator::Counted).is_err(), "no DONE");
     }
 }

@@ -18,6 +18,16 @@ pub(super) fn header(places: &Places) -> Result<()> {
     Ok(())
 }
 
+/// The same, as one line under a chart.
+pub(super) fn caption(places: &Places) -> Result<String> {
+    let (_, version) = qemu_version()?;
+    let version = version.split(" (").next().unwrap_or(&version);
+    let commit = commit(places);
+    Ok(format!(
+        "Guest instructions, median; {version}, TCG, icount, one core; serix commit {commit}"
+    ))
+}
+
 /// Prints a table for each side that was measured.
 pub(super) fn tables(budgets: &Budgets, measured: &[Measured]) {
     for side in [Side::Native, Side::Posix] {

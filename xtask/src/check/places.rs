@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use super::Context;
-use super::sources::Source;
+use super::sources::{Source, Sources};
 
 /// Where unsafe code may stand, besides modules named `raw` of user-space crates.
 const UNSAFE: [&str; 3] = ["exokernel/hal/", "exokernel/boot/", "exokernel/sys/"];
@@ -21,6 +21,15 @@ pub(super) fn unsafe_code(context: &Context<'_>) -> Result<Vec<String>> {
         parts.lines_with("unsafe").into_iter().map(|line| format!("{}:{line}: unsafe", source.path))
     });
     Ok(lines.collect())
+}
+
+/// Blocks, functions and implementations that are unsafe, of the whole repository, tests included.
+pub(super) fn unsafe_count(sources: &Sources) -> usize {
+    let words = |code: &str| {
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        code.split(|c| !is_part(c)).filter(|word| *word == "unsafe").count()
+    };
+    sources.rust().map(|(_, parts)| words(&parts.code)).sum()
 }
 
 fn may_be_unsafe(path: &str) -> bool {

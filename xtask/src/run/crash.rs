@@ -143,12 +143,13 @@ mod tests {
         let head = "libos: process 12 (/bin/a b) ended by SIGSEGV: address 0x0";
         assert_eq!(program_of(head), Some((12, "/bin/a b".into())));
         assert_eq!(program_of("libos: process x"), None);
-        assert!(
-            is_head(head) && is_head("libos: panicked at src/a.rs:1:2:") && !is_head("init: x")
-        );
-        assert_eq!(address_in("libos:   at 0x401136"), Some(0x40_1136));
-        assert_eq!(address_in("libos:   called from 0x7f00000000ff"), Some(0x7F00_0000_00FE));
-        assert_eq!(address_in("libos:   rip 0x401136"), None);
+        assert!(is_head(Some(head), "") && is_head(Some("libos: panicked at src/a.rs:1:2:"), ""));
+        assert!(is_head(None, "kernel: fault 14 that") && !is_head(None, "init: x"));
+        assert!(!is_head(Some("kernel: fault 14 that"), "1| kernel: fault 14 that"), "forged");
+        assert_eq!(address_in("1| libos:   at 0x401136"), Some(0x40_1136));
+        assert_eq!(address_in("2| libos:   called from 0x7f00000000ff"), Some(0x7F00_0000_00FE));
+        assert_eq!(address_in("kernel:   at 0x401136"), Some(0x40_1136));
+        assert_eq!(address_in("1| libos:   rip 0x401136"), None);
         assert_eq!(address_in("a program's  at 0x40"), None);
     }
 }
