@@ -236,6 +236,8 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::{Wait, Waiter, WaiterId, WaiterStore, Watch};
+    use std::vec;
+    use std::vec::Vec;
 
     impl WaiterStore for Vec<Waiter> {
         fn waiter_mut(&mut self, id: WaiterId) -> Option<&mut Waiter> {
