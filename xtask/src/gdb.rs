@@ -25,17 +25,13 @@ const END: Duration = Duration::from_secs(5);
 ///
 /// The machine stands still before its first instruction, and gdb's own prompt is yours: `break call_kernel`,
 /// `continue`, `backtrace`. What the guest writes comes between; its standard input is empty. Breakpoints are addresses: one in a
-/// program stops whatever process runs there. With --serix-dbg gdb talks to the kernel's own stub on a serial port of its own
-/// instead, which stops the running system: memory and registers are those of the environment that ran. Exit status: gdb's, 125 when
-/// there is no machine.
+/// program stops whatever process runs there. Exit status: gdb's, 125 when there
+/// is no machine.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Options {
     /// Carry out gdb's commands in this file, then end (repeatable)
     #[arg(long, value_name = "FILE")]
     commands: Vec<PathBuf>,
-    /// Talk to the kernel's stub (kernel option `dbg`) instead of to QEMU
-    #[arg(long)]
-    serix_dbg: bool,
     /// Name the program's functions by this ELF file's symbols (default: the file that --add brings as the program)
     #[arg(long, value_name = "ELF")]
     linux_symbols: Option<PathBuf>,
@@ -85,7 +81,7 @@ fn command(options: &Options, socket: &Path) -> Result<Command> {
     let mut command = Command::new(&this);
     command.args(["launch", &std::process::id().to_string(), "--"]).arg(&this);
     command.args(["run", "--accel", "tcg", "--no-tty", "--smp", &options.smp.to_string()]);
-    command.arg(if options.serix_dbg { "--dbg" } else { "--gdb" }).arg(socket);
+    command.arg("--gdb").arg(socket);
     for addition in &options.add {
         let mut word = addition.host.as_os_str().to_owned();
         word.push(":");

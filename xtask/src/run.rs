@@ -155,7 +155,6 @@ fn prepare(
         monitor: options.monitor.clone(),
         plugin: options.plugin.clone(),
         gdb: options.gdb.clone(),
-        debugger: options.dbg.clone(),
     };
     let arguments = machine.arguments();
     write_header(log, places, &version, &qemu_path, &arguments)?;

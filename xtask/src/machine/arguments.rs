@@ -148,8 +148,6 @@ pub(crate) struct Machine {
     pub(crate) plugin: Option<OsString>,
     /// Socket of QEMU's own stub for gdb; the machine stands still until it says otherwise.
     pub(crate) gdb: Option<PathBuf>,
-    /// Socket of the second serial port, for the kernel's debugger.
-    pub(crate) debugger: Option<PathBuf>,
 }
 
 /// Bytes of a request that QEMU's `-m` understands.
@@ -172,7 +170,6 @@ impl Machine {
         all.words("-device isa-debug-exit,iobase=0xf4,iosize=0x04");
         all.option("-chardev", &[b"file,id=log,append=on,path=", &escaped(&self.log)]);
         all.words("-serial chardev:log");
-        all.server("debugger", self.debugger.as_deref(), "-serial chardev:debugger");
         all.server("gdb", self.gdb.as_deref(), "-gdb chardev:gdb -S");
         all.option("-chardev", &[b"pipe,id=link,path=", &escaped(&self.link)]);
         all.words(match self.board {
@@ -344,7 +341,6 @@ mod tests {
             monitor: Some("/a,b/monitor".into()),
             plugin: Some("/a/marks.so,out=/a/b".into()),
             gdb: Some("/a,b/gdb".into()),
-            debugger: Some("/a,b/debugger".into()),
         };
         let line = command_line(OsStr::new("qemu"), &machine.arguments());
         assert!(line.contains("-kernel /a,b/loader"), "a whole argument: {line}");
@@ -357,8 +353,6 @@ mod tests {
         assert!(line.contains("-m 64M -smp 1") && line.contains("-M pc "), "{line}");
         assert!(line.contains("path=/a,,b/monitor -mon chardev=monitor"), "{line}");
         assert!(line.contains("path=/a,,b/gdb -gdb chardev:gdb -S"), "{line}");
-        let serial = "-serial chardev:log -chardev socket,id=debugger,";
-        assert!(line.contains(serial), "the second port: {line}");
     }
 
     #[test]

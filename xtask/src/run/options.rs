@@ -91,9 +91,6 @@ pub(crate) struct Options {
     /// Let the machine stand still until a gdb at this socket lets it go, for `gdb`
     #[arg(long, value_name = "SOCKET", hide = true)]
     pub(super) gdb: Option<PathBuf>,
-    /// Put the serial port of the kernel's debugger at this socket, for a gdb of your own: `target remote SOCKET`
-    #[arg(long, value_name = "SOCKET")]
-    pub(super) dbg: Option<PathBuf>,
 }
 
 /// `--boot`.
