@@ -23,7 +23,7 @@ const END: Duration = Duration::from_secs(5);
 
 /// Starts a machine for gdb, with the symbols of kernel, libOS and program
 ///
-/// The machine stands still before its first instruction, and gdb's own prompt is yours: `break call_kernel`,
+/// The machine stands still before its first instruction, and gdb's own prompt is yours: `break call_info_map`,
 /// `continue`, `backtrace`. What the guest writes comes between; its standard input is empty. Breakpoints are addresses: one in a
 /// program stops whatever process runs there. Exit status: gdb's, 125 when there
 /// is no machine.

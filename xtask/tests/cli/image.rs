@@ -103,7 +103,9 @@ fn a_kept_image_stays_until_its_inputs_change() {
 fn a_kept_image_is_for_one_run_at_a_time() {
     let bench = Bench::with_own_target("busy");
     let mut first = bench.command(&["--keep", "--", "cat"]).stdin(Stdio::piped()).spawn().unwrap();
-    wait_until("the first machine is there", || bench.machines() == 1);
+    // QEMU is asked for its version before the image is taken.
+    let image = bench.file("target/serix/root.img");
+    wait_until("the first machine is there", || image.exists() && bench.machines() == 1);
     let second = bench.run(&["--keep", "--", "true"], b"");
     assert_eq!(second.status, Some(125));
     assert!(second.errors.contains("root.img is in use by another run"), "{}", second.errors);

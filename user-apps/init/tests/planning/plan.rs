@@ -186,12 +186,12 @@ fn a_machine_without_what_is_asked_says_so() {
     let failure = plan_on(&mute, &tables(&mute, text), text).unwrap_err();
     assert!(failure.to_string().contains("no link to the host"), "{failure}");
     // With a screen it is not missed.
-    let text = format!("{text}device = framebuffer\n");
-    assert!(plan_on(&mute, &tables(&mute, &text), &text).is_ok());
+    let seen = format!("{text}device = framebuffer\n");
+    assert!(plan_on(&mute, &tables(&mute, &seen), &seen).is_ok());
     // An optional device is not missed either.
-    let text = "[session b]\nlibos = libos\nmemory = 4M\ndevice = keyboard optional\n";
+    let modest = "[session b]\nlibos = libos\nmemory = 4M\ndevice = keyboard optional\n";
     let bare = Inventory { ports: vec![], interrupts: vec![], ..inventory() };
-    assert!(plan_on(&bare, &tables(&bare, text), text).unwrap()[0].devices.is_empty());
+    assert!(plan_on(&bare, &tables(&bare, modest), modest).unwrap()[0].devices.is_empty());
     for (device, words) in [("framebuffer", "no framebuffer"), ("keyboard", "no keyboard")] {
         let bare =
             Inventory { framebuffer: None, ports: vec![], interrupts: vec![], ..inventory() };

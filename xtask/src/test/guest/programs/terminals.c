@@ -406,6 +406,9 @@ static void jobs(void) {
 
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
+    /* A shell ignores them for what it starts in the background. */
+    signal(SIGINT, SIG_DFL);
+    signal(SIGQUIT, SIG_DFL);
     alarm(LIMIT);
     random_cases();
     timed(0, 0, "", "x");

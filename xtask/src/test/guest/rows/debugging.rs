@@ -15,7 +15,7 @@ pub(super) const TESTS: &[Test] = &[
 
 /// Stops in the kernel, in the libOS, in the program; all have names and lines.
 const COMMANDS: &str = "\
-tbreak call_kernel
+tbreak call_info_map
 continue
 info symbol $rip
 tbreak execute_strings
@@ -39,8 +39,8 @@ fn gdb(bench: Bench) -> Result<()> {
     let ran = bench.gdb(&["--commands", &commands, "--add", &program, "--", "/bin/crash"])?;
     ran.expect_status(0)?;
     let expected = [
-        "breakpoint 1, call_kernel",
-        "serix_kernel::syscall::call_kernel::",
+        "breakpoint 1, call_info_map",
+        "serix_kernel::syscall::memory::",
         "breakpoint 2, execute_strings",
         "serix_libos_posix::process::exec::execute_strings::",
         "libos-posix/src/process/exec.rs:",
