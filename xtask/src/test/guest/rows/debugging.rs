@@ -39,8 +39,9 @@ fn gdb(bench: Bench) -> Result<()> {
     let ran = bench.gdb(&["--commands", &commands, "--add", &program, "--", "/bin/crash"])?;
     ran.expect_status(0)?;
     let expected = [
-        "breakpoint 1, call_info_map",
+        "breakpoint 1, ",
         "serix_kernel::syscall::memory::",
+        "::call_info_map::",
         "breakpoint 2, execute_strings",
         "serix_libos_posix::process::exec::execute_strings::",
         "libos-posix/src/process/exec.rs:",
